@@ -17,7 +17,7 @@ PACKAGE = ROOT / "bidsapp"
 
 PACKAGES = [
     *("core", "steps", "interfaces", "workflows", "execution", "report", "group"),
-    *("data", "io", "bids", "dicom"),
+    *("data", "io", "bids", "dicom", "verify", "calibrate", "cli", "record"),
 ]
 
 # Parameters not documented, unknown ones documented, no Returns, no Yields.

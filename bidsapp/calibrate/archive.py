@@ -90,6 +90,10 @@ def find_images(
     tracer : name of the tracer that file names only call F18
     passed_over : folders that may lie in it and hold none, such as those of results
 
+    Returns
+    -------
+    list of ArchiveScan
+
     Raises
     ------
     NoInputError
@@ -125,6 +129,10 @@ def found_suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Sus
     ----------
     scans : all of them
     only_pib : level 1, which other tracers have no place in
+
+    Returns
+    -------
+    tuple of Suspect
     """
     strangers = tuple(
         Suspect((scan.person,), "wrong-tracer", worded("public-archive", "not-pib", scan=scan))

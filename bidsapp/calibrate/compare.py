@@ -87,7 +87,13 @@ class Tables:
 
 
 def usual_cutoffs() -> list[float]:
-    """Cut-offs of the literature: edges of the bands and the marks of ``bands.toml``."""
+    """Cut-offs of the literature: edges of the bands and the marks of ``bands.toml``.
+
+    Returns
+    -------
+    list of float
+        CL, ascending.
+    """
     table = read_table("bands")
     edges = [band["upper"] for band in table["scale"]["bands"] if "upper" in band]
     marks = [mark["at"] for row in table["cutoffs"] for mark in row["marks"]]
@@ -112,6 +118,10 @@ def compare(
     fit : regression
     equations, column : published equations that make Centiloids of the SUVRs of the second table,
         as for `bidsapp.calibrate.convert.convert`
+
+    Returns
+    -------
+    Tables
 
     Raises
     ------
@@ -155,7 +165,17 @@ def compare(
 
 
 def content(tables: Tables, regression: str) -> dict[str, Any]:
-    """The comparison as JSON."""
+    """The comparison as JSON.
+
+    Parameters
+    ----------
+    tables : compared
+    regression : name
+
+    Returns
+    -------
+    dict
+    """
     return {
         "schema": "centipet-comparison/1",
         "files": dict(tables.files),
@@ -176,7 +196,16 @@ def content(tables: Tables, regression: str) -> dict[str, Any]:
 
 
 def words(tables: Tables) -> str:
-    """Text for the terminal."""
+    """Text for the terminal.
+
+    Parameters
+    ----------
+    tables : compared
+
+    Returns
+    -------
+    str
+    """
     lines = [
         f"{'':16}{'n':>5}{'slope':>9}{'intercept':>11}{'R2':>9}{'bias':>9}{'95 % limits':>20}"
         f"{'largest':>9}"
@@ -199,7 +228,17 @@ def words(tables: Tables) -> str:
 
 
 def plots(tables: Tables, folder: Path) -> list[Path]:
-    """Regression and Bland-Altman plot of every column."""
+    """Regression and Bland-Altman plot of every column.
+
+    Parameters
+    ----------
+    tables : compared
+    folder : where they go
+
+    Returns
+    -------
+    list of Path
+    """
     written = []
     for name, item in tables.columns.items():
         unit = " (CL)" if name.startswith(_CENTILOIDS) else ""
@@ -219,7 +258,18 @@ def plots(tables: Tables, folder: Path) -> list[Path]:
 
 
 def class_change(cutoff: float, names: Sequence[str], first: Float, second: Float) -> ClassChange:
-    """Count who is above a cut-off by which table."""
+    """Count who is above a cut-off by which table.
+
+    Parameters
+    ----------
+    cutoff : CL
+    names : of the scans
+    first, second : ndarray, shape (N,)
+
+    Returns
+    -------
+    ClassChange
+    """
     above_first, above_second = first > cutoff, second > cutoff
     return ClassChange(
         cutoff=cutoff,

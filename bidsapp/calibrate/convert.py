@@ -54,7 +54,17 @@ class Published:
     cutoffs: tuple[tuple[float, float], ...] = ()
 
     def at(self, suvr: float) -> float:
-        """Centiloid of an SUVR of this pipeline."""
+        """Centiloid of an SUVR of this pipeline.
+
+        Parameters
+        ----------
+        suvr : of this pipeline
+
+        Returns
+        -------
+        float
+            CL.
+        """
         return self.slope * suvr + self.intercept
 
 
@@ -97,6 +107,10 @@ def convert(path: Path, names: Sequence[str], column: str | None = None) -> Conv
     path : TSV or CSV
     names : of the equations, one for each tracer of the table
     column : that holds the SUVR; None for the name that the pipeline's own tables give it
+
+    Returns
+    -------
+    Converted
 
     Raises
     ------

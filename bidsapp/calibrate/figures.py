@@ -58,6 +58,11 @@ def regression_plot(
     line : of y on x
     x_label, y_label : with units
     identity : whether both are on one scale
+
+    Returns
+    -------
+    Path
+        ``path``.
     """
     ends = [float(x.min()), float(x.max())]
     fitted = [float(value) for value in line.at(np.array(ends))]
@@ -87,6 +92,11 @@ def agreement_plot(
     first, second : ndarray, shape (n,)
     limits : of their differences
     x_label, y_label : with units
+
+    Returns
+    -------
+    Path
+        ``path``.
     """
     means, differences = (first + second) / 2, second - first
     edges = [limits.lower, limits.bias, limits.upper]

@@ -21,12 +21,27 @@ Key = tuple[str, str]  # tracer, reference region
 
 
 def regression(name: str, error_ratio: float = 1.0) -> Fit:
-    """Regression by its name, ``ordinary`` or ``deming``."""
+    """Regression by its name, ``ordinary`` or ``deming``.
+
+    Parameters
+    ----------
+    name : ``ordinary`` or ``deming``
+    error_ratio : variance of the errors of y over that of x, for ``deming``
+
+    Returns
+    -------
+    Fit
+    """
     return ordinary if name == "ordinary" else partial(deming, error_ratio=error_ratio)
 
 
 def standard_anchors() -> dict[str, Anchors]:
-    """Published anchors to all digits that the public table gives, by reference region."""
+    """Published anchors to all digits that the public table gives, by reference region.
+
+    Returns
+    -------
+    dict
+    """
     people = public_people()
     is_young = np.array([person.is_young for person in people])
     anchors = {}
@@ -47,6 +62,11 @@ def fit_level1(
     standard : whether the pipeline claims to be the standard one
     source : for the equations
     fit : regression
+
+    Returns
+    -------
+    dict
+        By tracer and reference region.
 
     Raises
     ------
@@ -89,6 +109,11 @@ def fit_level2(
         that the pairs' own PiB Centiloids follow, or else the published one
     source, fit : as in `fit_level1`
 
+    Returns
+    -------
+    dict
+        By tracer and reference region.
+
     Raises
     ------
     BadDataError
@@ -130,6 +155,15 @@ def disagreements(calibrations: Mapping[Key, Calibration]) -> dict[Key, tuple[fl
     """How far Centiloids of other reference regions lie from those of wc in these people.
 
     Standard deviation at 0 and at 100 Centiloid, by tracer and reference region.
+
+    Parameters
+    ----------
+    calibrations : by tracer and reference region
+
+    Returns
+    -------
+    dict
+        By the same.
     """
     spreads = {}
     for (code, name), item in calibrations.items():
@@ -142,7 +176,17 @@ def disagreements(calibrations: Mapping[Key, Calibration]) -> dict[Key, tuple[fl
 
 
 def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
-    """Slope and intercept that the table's own Centiloids of a tracer follow, if it has them."""
+    """Slope and intercept that the table's own Centiloids of a tracer follow, if it has them.
+
+    Parameters
+    ----------
+    pairs : of the table
+    code : of the tracer
+
+    Returns
+    -------
+    (float, float) or None
+    """
     own = [p for p in pairs if p.tracer == code and p.other_cl is not None and "wc" in p.other]
     if len(own) < 3:
         return None
@@ -151,7 +195,16 @@ def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
 
 
 def equations(calibrations: Mapping[Key, Calibration]) -> list[tuple[str, Equation]]:
-    """Tracer and equation of every calibration that passed."""
+    """Tracer and equation of every calibration that passed.
+
+    Parameters
+    ----------
+    calibrations : by tracer and reference region
+
+    Returns
+    -------
+    list of (str, Equation)
+    """
     return [(code, item.equation) for (code, _), item in calibrations.items() if item.passed]
 
 

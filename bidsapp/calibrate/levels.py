@@ -59,6 +59,10 @@ def calibrated(
     processing : options of the pipeline
     process : runs the pipeline on a raw dataset, into a derivative dataset
 
+    Returns
+    -------
+    CalibrationStudy or TauStudy
+
     Raises
     ------
     UsageError, NoInputError, BadDataError

@@ -26,6 +26,11 @@ def write_dataset(scans: Sequence[ArchiveScan], folder: Path) -> None:
     The archive's images are averages over the tracer's window (or its frames, equally long), which
     is what the sidecars say. An image already there is linked anew.
 
+    Parameters
+    ----------
+    scans : images of the archive
+    folder : of the dataset
+
     Raises
     ------
     BadDataError
@@ -68,12 +73,31 @@ class Expected:
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether a folder is a raw dataset, which is processed as it is."""
+    """Whether a folder is a raw dataset, which is processed as it is.
+
+    Parameters
+    ----------
+    folder : of images
+
+    Returns
+    -------
+    bool
+    """
     return (folder / "dataset_description.json").is_file()
 
 
 def expected_of_bids(folder: Path, derivatives: Path) -> list[Expected]:
-    """Scans of a raw dataset that were processed; groups by ``participants.tsv`` or by label."""
+    """Scans of a raw dataset that were processed; groups by ``participants.tsv`` or by label.
+
+    Parameters
+    ----------
+    folder : raw dataset
+    derivatives : derivative dataset
+
+    Returns
+    -------
+    list of Expected
+    """
     table = folder / "participants.tsv"
     rows = read_rows(table) if table.is_file() else []
     groups = {row.get("participant_id", ""): row.get("group", "") for row in rows}
@@ -88,6 +112,11 @@ def measured(
     scans: Sequence[ArchiveScan | Expected], derivatives: Path
 ) -> tuple[list[Person], list[Pair], dict[str, str], tuple[Suspect, ...]]:
     """What the pipeline measured.
+
+    Parameters
+    ----------
+    scans : that should have a result
+    derivatives : derivative dataset
 
     Returns
     -------
@@ -121,7 +150,16 @@ def measured(
 
 
 def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
-    """SHA-256 of every image, by person and what it shows."""
+    """SHA-256 of every image, by person and what it shows.
+
+    Parameters
+    ----------
+    scans : images of the archive
+
+    Returns
+    -------
+    dict
+    """
     hashes: dict[str, dict[str, str]] = {}
     for scan in scans:
         own = hashes.setdefault(scan.person, {})
@@ -131,7 +169,16 @@ def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
 
 
 def bids_label(person: str) -> str:
-    """Name of a person as BIDS label: letters and digits only."""
+    """Name of a person as BIDS label: letters and digits only.
+
+    Parameters
+    ----------
+    person : name
+
+    Returns
+    -------
+    str
+    """
     return re.sub(r"[^A-Za-z0-9]", "", person.removeprefix("sub-"))
 
 

@@ -75,7 +75,16 @@ class CalibrationStudy:
         return tuple(dict.fromkeys(suspects))
 
     def write(self, folder: Path) -> list[Path]:
-        """Write report, plots and, where the criteria are met, the file for ``--calibration``."""
+        """Write report, plots and, where the criteria are met, the file for ``--calibration``.
+
+        Parameters
+        ----------
+        folder : where they go
+
+        Returns
+        -------
+        list of Path
+        """
         stem = f"level{self.level}"
         written = [write_json(folder / f"{stem}_report.json", report(self))]
         if self.passed:
@@ -85,7 +94,12 @@ class CalibrationStudy:
         return written
 
     def words(self) -> str:
-        """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+        """Text for the terminal: coefficients with standard errors, criteria, doubts.
+
+        Returns
+        -------
+        str
+        """
         lines = []
         for (code, name), item in self.calibrations.items():
             lines += ["", *_words(code, name, item, self)]
@@ -102,7 +116,16 @@ class CalibrationStudy:
 
 
 def report(study: CalibrationStudy) -> dict[str, Any]:
-    """Content of the report, signed."""
+    """Content of the report, signed.
+
+    Parameters
+    ----------
+    study : calibration
+
+    Returns
+    -------
+    dict
+    """
     return signed(
         {
             "schema": REPORT_SCHEMA,
@@ -124,7 +147,16 @@ def report(study: CalibrationStudy) -> dict[str, Any]:
 
 
 def calibration(study: CalibrationStudy) -> dict[str, Any]:
-    """Content of the file for ``--calibration``, signed: what passed, and what it rests on."""
+    """Content of the file for ``--calibration``, signed: what passed, and what it rests on.
+
+    Parameters
+    ----------
+    study : calibration
+
+    Returns
+    -------
+    dict
+    """
     lines, prints = equations(study.calibrations), dict(study.fingerprints)
     spreads = disagreements(study.calibrations)
     if study.level1 is not None:
@@ -151,7 +183,13 @@ def _described(codes: Iterable[str]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the app and of what it computes with."""
+    """Of the app and of what it computes with.
+
+    Returns
+    -------
+    dict
+        By name.
+    """
     return {
         "centipet": __version__,
         "python": platform.python_version(),
@@ -184,12 +222,30 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
 
 
 def fit_words(line: Line) -> str:
-    """Coefficients of a line with their standard errors, and how well it fits."""
+    """Coefficients of a line with their standard errors, and how well it fits.
+
+    Parameters
+    ----------
+    line : fitted
+
+    Returns
+    -------
+    str
+    """
     return worded("fit", "line", line=line)
 
 
 def judged(criteria: Iterable[Criterion]) -> list[str]:
-    """Line for the terminal of every criterion."""
+    """Line for the terminal of every criterion.
+
+    Parameters
+    ----------
+    criteria : of a calibration
+
+    Returns
+    -------
+    list of str
+    """
     return [
         f"  {'pass' if criterion.passed else 'FAIL'}  {criterion.name} {criterion.value:.4f}, "
         f"wanted {criterion.lowest:g} to {criterion.highest:g}"

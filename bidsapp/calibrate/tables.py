@@ -64,6 +64,15 @@ class Pair:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a TSV or CSV in whatever encoding; values without blanks around, ``n/a`` as empty.
 
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    list of dict
+        Text by column.
+
     Raises
     ------
     NoInputError, BadDataError
@@ -88,6 +97,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def read_people(path: Path) -> list[Person]:
     """People of level 1, of any table with a person and SUVRs of PiB per row.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    list of Person
 
     Raises
     ------
@@ -121,6 +138,14 @@ def read_people(path: Path) -> list[Person]:
 def asked_tracer(name: str | None) -> str | None:
     """Code of the tracer of ``--tracer``; None without it.
 
+    Parameters
+    ----------
+    name : of the tracer, None without
+
+    Returns
+    -------
+    str or None
+
     Raises
     ------
     UsageError
@@ -144,6 +169,10 @@ def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
     path : of the table
     tracer : code of the other tracer, where the table does not tell it
 
+    Returns
+    -------
+    list of Pair
+
     Raises
     ------
     BadDataError
@@ -161,19 +190,43 @@ def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
 
 
 def public_people() -> list[Person]:
-    """The 79 people of the public table, with their published Centiloids."""
+    """The 79 people of the public table, with their published Centiloids.
+
+    Returns
+    -------
+    list of Person
+    """
     return read_people(FOLDER / "gaain_pib.tsv")
 
 
 def not_among(names: Iterable[str]) -> tuple[str, ...]:
-    """People of the public table who are not among these; none when nobody is of that table."""
+    """People of the public table who are not among these; none when nobody is of that table.
+
+    Parameters
+    ----------
+    names : of people
+
+    Returns
+    -------
+    tuple of str
+        Names.
+    """
     present = {_key(name) for name in names}
     absent = tuple(item.name for item in public_people() if _key(item.name) not in present)
     return absent if len(absent) < len(public_people()) else ()
 
 
 def with_published(people: Iterable[Person]) -> list[Person]:
-    """The same people with the published Centiloids of the public table where they have none."""
+    """The same people with the published Centiloids of the public table where they have none.
+
+    Parameters
+    ----------
+    people : of any table
+
+    Returns
+    -------
+    list of Person
+    """
     published = {_key(item.name): item for item in public_people()}
     return [
         replace(item, is_young=known.is_young, cl=known.cl)
@@ -192,6 +245,10 @@ def pairs_with_pib(
     ----------
     suvr : SUVRs by person, tracer and reference region
     young : whether a person is a young control, by person
+
+    Returns
+    -------
+    list of Pair
     """
     return [
         Pair(name, young[name], code, by_tracer["PIB"], values)
@@ -203,7 +260,17 @@ def pairs_with_pib(
 
 
 def array(values: Iterable[float]) -> NDArray[np.float64]:
-    """Values as an array."""
+    """Values as an array.
+
+    Parameters
+    ----------
+    values : numbers
+
+    Returns
+    -------
+    ndarray
+        Shape (N,).
+    """
     return np.fromiter(values, np.float64)
 
 
@@ -278,7 +345,18 @@ def _column(rows: Sequence[Row], key: str, **parts: str) -> str | None:
 
 
 def needed(rows: Sequence[Row], key: str, path: Path) -> str:
-    """Column of a table for a row of the table of columns, or a `BadDataError`."""
+    """Column of a table for a row of the table of columns, or a `BadDataError`.
+
+    Parameters
+    ----------
+    rows : of the table
+    key : of the table of columns
+    path : of the table, for the message
+
+    Returns
+    -------
+    str
+    """
     column = _column(rows, key)
     if column is None:
         names = " or ".join(read_table("calibration")["columns"][key])
@@ -301,7 +379,17 @@ def _number(text: str, path: Path, column: str) -> float | None:
 
 
 def number_of(text: str, where: str) -> float:
-    """Number of a cell of a table, or a `BadDataError`."""
+    """Number of a cell of a table, or a `BadDataError`.
+
+    Parameters
+    ----------
+    text : of the cell
+    where : table and row, for the message
+
+    Returns
+    -------
+    float
+    """
     value = finite_number(text)
     if value is None:
         raise BadDataError(f"{where}: {text!r} is not a number; correct it or write n/a")
@@ -314,7 +402,17 @@ def _code(text: str) -> str | None:
 
 
 def tracer_code(name: str, where: str) -> str:
-    """Code of a tracer that a cell of a table names, or a `BadDataError`."""
+    """Code of a tracer that a cell of a table names, or a `BadDataError`.
+
+    Parameters
+    ----------
+    name : of the tracer
+    where : table and row, for the message
+
+    Returns
+    -------
+    str
+    """
     if (code := _code(name)) is None:
         raise refused("suvr-table", "unknown-tracer", where=where, name=name)
     return code
@@ -334,14 +432,33 @@ def refuse_other(code: str, text: str, asked: str | None, where: str) -> None:
 
 
 def is_young(name: str, group: str) -> bool:
-    """Whether group, or the name of a person without one, says young control."""
+    """Whether group, or the name of a person without one, says young control.
+
+    Parameters
+    ----------
+    name : of the person
+    group : empty without
+
+    Returns
+    -------
+    bool
+    """
     if group:
         return "young" in group.lower() or name_words(group)[:1] == ["YC"]
     return re.match(r"(sub-)?y(c|hc|nc|ng)?_?-?\d", name.lower()) is not None
 
 
 def name_words(text: str) -> list[str]:
-    """Words of a name in upper case."""
+    """Words of a name in upper case.
+
+    Parameters
+    ----------
+    text : any
+
+    Returns
+    -------
+    list of str
+    """
     return re.findall(r"[A-Z0-9]+", text.upper())
 
 

@@ -67,7 +67,16 @@ class TauStudy:
         return tuple(dict.fromkeys(chain.from_iterable(suspects)))
 
     def equations(self, key: Key) -> dict[str, Equation]:
-        """Equations for the pipeline's own SUVRs, by scale."""
+        """Equations for the pipeline's own SUVRs, by scale.
+
+        Parameters
+        ----------
+        key : tracer and region
+
+        Returns
+        -------
+        dict
+        """
         code, region = key
         line = _tau_line(self.lines[key], self.fingerprints[code])
         return {
@@ -77,7 +86,16 @@ class TauStudy:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write report, plots and, with all criteria met, the file for ``--tau-calibration``."""
+        """Write report, plots and, with all criteria met, the file for ``--tau-calibration``.
+
+        Parameters
+        ----------
+        folder : where they go
+
+        Returns
+        -------
+        list of Path
+        """
         written = [write_json(folder / "tau_report.json", _report(self))]
         if self.passed:
             about = {"regression": self.regression, "source": dict(self.source)}
@@ -104,7 +122,12 @@ class TauStudy:
         return written
 
     def words(self) -> str:
-        """Text for the terminal: coefficients with standard errors, criteria, doubts."""
+        """Text for the terminal: coefficients with standard errors, criteria, doubts.
+
+        Returns
+        -------
+        str
+        """
         lines = []
         for (code, region), fitted in self.lines.items():
             line, limits = fitted.line, fitted.agreement
@@ -138,6 +161,15 @@ class TauStudy:
 
 def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
     """Scans that a table gives the SUVRs of both pipelines of, by tracer and region.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    dict
+        By tracer and region.
 
     Raises
     ------
@@ -181,6 +213,16 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
 
 def fit_tau(pairs: Mapping[Key, TauPairs], fit: Fit) -> dict[Key, PipelineLine]:
     """Line of every tracer and region.
+
+    Parameters
+    ----------
+    pairs : by tracer and region
+    fit : regression
+
+    Returns
+    -------
+    dict
+        By tracer and region.
 
     Raises
     ------

@@ -17,7 +17,16 @@ _PROG = "centipet apply"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Bring one image to another space; return the exit code."""
+    """Bring one image to another space; return the exit code.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run("apply", _run, argv)
 
 

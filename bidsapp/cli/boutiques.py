@@ -23,6 +23,10 @@ def descriptor(parser: argparse.ArgumentParser) -> dict[str, Any]:
     Parameters
     ----------
     parser : the whole command line; options without help are left out
+
+    Returns
+    -------
+    dict
     """
     actions = [action for action in parser._actions if _is_input(action)]
     keys = " ".join(_key(action) for action in actions)

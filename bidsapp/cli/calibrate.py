@@ -14,7 +14,16 @@ from bidsapp.options.option_table import OWNERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Calibrate; return 0 when every criterion is met, 1 when one is not."""
+    """Calibrate; return 0 when every criterion is met, 1 when one is not.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     from_table = any(part.split("=")[0] == "--from-table" for part in argv)
     return run_command(
@@ -24,7 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command_line(*, with_folder: bool = True) -> argparse.ArgumentParser:
-    """Parser; without FOLDER the values of centipet's options are never taken for one."""
+    """Parser; without FOLDER the values of centipet's options are never taken for one.
+
+    Parameters
+    ----------
+    with_folder : whether FOLDER is an argument
+
+    Returns
+    -------
+    ArgumentParser
+    """
     without = None if with_folder else "folder"
     return command_parser("calibrate", others=OWNERS, without=without)
 

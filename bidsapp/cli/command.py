@@ -54,6 +54,11 @@ _NUMBER = re.compile(r"-\d*\.?\d+")
 def refuse_to_replace(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Refuse to write a result in place of what it is made from.
 
+    Parameters
+    ----------
+    outputs : that are to be written
+    inputs : that they are made from
+
     Raises
     ------
     UsageError
@@ -124,11 +129,27 @@ class Parser(argparse.ArgumentParser):
             add_version(self, prog)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the usage error that argparse would print."""
+        """Raise the usage error that argparse would print.
+
+        Parameters
+        ----------
+        message : of argparse
+        """
         raise UsageError(f"{self._where}{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what no parser knows, then do as argparse does."""
+        """Refuse what no parser knows, then do as argparse does.
+
+        Parameters
+        ----------
+        args : words, None for those of the process
+        namespace : takes the options
+
+        Returns
+        -------
+        Any
+            Options, and the words that no option takes.
+        """
         words: Sequence[str] = sys.argv[1:] if args is None else list(args)
         for word in takewhile(lambda word: word != "--", words):
             flag = word.partition("=")[0]
@@ -158,7 +179,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_version(group: Any, prog: str) -> None:
-    """Add ``--version`` to a parser or a group of one."""
+    """Add ``--version`` to a parser or a group of one.
+
+    Parameters
+    ----------
+    group : a parser or a group of one
+    prog : name of the command
+    """
     group.add_argument(
         "--version", action="version", version=f"{prog} {__version__}",
         help="show the version and exit",
@@ -204,6 +231,10 @@ def command_parser(
     others : as of `Parser`
     without : argument that is left out
     columns : what stands for ``{columns}`` in the help
+
+    Returns
+    -------
+    Parser
     """
     entry = {key: value for key, value in _commands()[name].items() if key != "argument"}
     heading = entry.pop("heading", None)
@@ -228,12 +259,31 @@ def _arguments(name: str) -> Iterator[Option]:
 
 
 def shared_options(name: str) -> list[Option]:
-    """Options of ``centipet`` that another command has by its entry in ``commands.toml``."""
+    """Options of ``centipet`` that another command has by its entry in ``commands.toml``.
+
+    Parameters
+    ----------
+    name : of the entry
+
+    Returns
+    -------
+    list of Option
+    """
     return [option for option in _arguments(name) if option.keeps]
 
 
 def made_folder(folder: Path, option: str) -> Path:
     """Make a folder of results that a user names, unless it is there.
+
+    Parameters
+    ----------
+    folder : of results
+    option : that names it
+
+    Returns
+    -------
+    Path
+        ``folder``.
 
     Raises
     ------
@@ -259,6 +309,11 @@ def parse_and_run(
     name : of the entry in ``commands.toml``
     work : does it with the options, and gives the exit code
     argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     parser = command_parser(name)
     return run_command(parser.prog, lambda: work(parser.parse_args(argv)))
@@ -271,6 +326,11 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     ----------
     prog : name of the command, in front of its complaints
     work : gives the exit code; an error of ours becomes a line on stderr and its own code
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     os.environ.update(ENVIRONMENT)
     with listener_may_leave():
@@ -281,6 +341,17 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
 
 
 def complain(prog: str, error: CentipetError) -> int:
-    """Say in one line on stderr what went wrong; return the exit code."""
+    """Say in one line on stderr what went wrong; return the exit code.
+
+    Parameters
+    ----------
+    prog : name of the command
+    error : that ended it
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     print(f"{prog}: {error}", file=sys.stderr)
     return error.exit_code

@@ -10,7 +10,16 @@ from bidsapp.errors import ExitCode, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare two tables; return 0 whenever they could be compared."""
+    """Compare two tables; return 0 whenever they could be compared.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run("compare", _run, argv)
 
 

@@ -25,6 +25,11 @@ def main(argv: Sequence[str]) -> int:
     Parameters
     ----------
     argv : arguments after ``--print-completion``
+
+    Returns
+    -------
+    int
+        Exit code.
     """
 
     def work() -> int:
@@ -38,7 +43,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def script() -> str:
-    """Completion of every command as a program of bash."""
+    """Completion of every command as a program of bash.
+
+    Returns
+    -------
+    str
+    """
     parsers = dict(_parsers())
     options, choices = [], []
     for name, parser in parsers.items():
@@ -78,7 +88,16 @@ def _parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
-    """Parser of a command, which its module makes where it needs more than ``commands.toml``."""
+    """Parser of a command, which its module makes where it needs more than ``commands.toml``.
+
+    Parameters
+    ----------
+    command : name
+
+    Returns
+    -------
+    ArgumentParser
+    """
     module = import_module(f"bidsapp.cli.{command}")
     make: Callable[[], argparse.ArgumentParser]
     make = getattr(module, "command_line", partial(command_parser, command))

@@ -12,7 +12,16 @@ from bidsapp.plain import of_suvr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert a table; return 0 when every row was read."""
+    """Convert a table; return 0 when every row was read.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run("convert", _run, argv)
 
 

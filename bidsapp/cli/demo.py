@@ -24,7 +24,16 @@ TRACER = "FBB"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; return the exit code of ``centipet``."""
+    """Run the demo; return the exit code of ``centipet``.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run(
         "demo", lambda given: run(given.out.absolute(), given.centiloid, given.nprocs), argv
     )
@@ -80,6 +89,10 @@ def phantom_of(wanted: float, tracer: Tracer) -> Phantom:
     ----------
     wanted : CL
     tracer : whose equation holds
+
+    Returns
+    -------
+    Phantom
     """
     return make_phantom(
         data.template(1),
@@ -91,7 +104,17 @@ def phantom_of(wanted: float, tracer: Tracer) -> Phantom:
 
 
 def read_result(table: Path) -> dict[str, float]:
-    """Return Centiloid and SUVRs of the one scan in the group table."""
+    """Return Centiloid and SUVRs of the one scan in the group table.
+
+    Parameters
+    ----------
+    table : ``group_centiloid.tsv``
+
+    Returns
+    -------
+    dict
+        By column.
+    """
     (row,) = read_rows(table)
     return {
         name: float(row[name])
@@ -107,6 +130,10 @@ def comparison(phantom: Phantom, tracer: Tracer, computed: dict[str, float]) -> 
     phantom : with the true SUVRs
     tracer : whose equation holds
     computed : of `read_result`
+
+    Returns
+    -------
+    str
     """
     true_cl = centiloid(phantom.suvr[tracer.equation.reference_region], tracer.equation)
     names = data.read_table("display")["volumes"]

@@ -68,6 +68,15 @@ class Quantified:
     def frame(self, atlas: str) -> Any:
         """Return the table of an atlas as a pandas.DataFrame: numbers, NaN where unknown.
 
+        Parameters
+        ----------
+        atlas : name
+
+        Returns
+        -------
+        Any
+            By region.
+
         Raises
         ------
         UsageError

@@ -44,7 +44,12 @@ class _Listened:
 
 @contextlib.contextmanager
 def listener_may_leave() -> Iterator[None]:
-    """Let nothing that is printed end the work: streams that are closed, or break, fall silent."""
+    """Let nothing that is printed end the work: streams that are closed, or break, fall silent.
+
+    Yields
+    ------
+    None
+    """
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)

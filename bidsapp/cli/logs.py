@@ -45,7 +45,16 @@ _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def new_log_file(output_dir: Path) -> Path:
-    """Path of the log of this run; the random part keeps apart what starts in one second."""
+    """Path of the log of this run; the random part keeps apart what starts in one second.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+
+    Returns
+    -------
+    Path
+    """
     name = f"centipet_{time.strftime('%Y%m%d-%H%M%S')}_{uuid.uuid4().hex[:8]}.log"
     return output_dir / "logs" / name
 
@@ -58,6 +67,10 @@ def logging_to(log_file: Path | None, verbosity: int) -> Iterator[None]:
     ----------
     log_file : written as UTF-8, its folder is made; None for no file
     verbosity : 0 for our warnings on stderr, 1 for our details too, 2 for those of the libraries
+
+    Yields
+    ------
+    None
     """
     handlers: list[logging.Handler] = [_stderr_handler(verbosity)]
     if log_file is not None:
@@ -122,29 +135,54 @@ class Progress:
         self._status: Status | None = None
 
     def say(self, text: str) -> None:
-        """One line."""
+        """One line.
+
+        Parameters
+        ----------
+        text : without line break
+        """
         RUN_LOG.info("%s", text)
         self.console.print(plain(text), markup=False)
 
     def detail(self, text: str) -> None:
-        """One line for those who asked for more."""
+        """One line for those who asked for more.
+
+        Parameters
+        ----------
+        text : without line break
+        """
         if self.verbose:
             self.say(text)
         else:
             RUN_LOG.info("%s", text)
 
     def warn(self, text: str) -> None:
-        """One line that a person should not miss."""
+        """One line that a person should not miss.
+
+        Parameters
+        ----------
+        text : without line break
+        """
         RUN_LOG.warning("%s", text)
         self.console.print(f"! {plain(text)}", markup=False, style="yellow")
 
     def fail(self, text: str) -> None:
-        """One line that says what went wrong."""
+        """One line that says what went wrong.
+
+        Parameters
+        ----------
+        text : without line break
+        """
         RUN_LOG.error("%s", text)
         self.console.print(f"x {plain(text)}", markup=False, style="red")
 
     def start(self, step: str) -> None:
-        """A step begins."""
+        """A step begins.
+
+        Parameters
+        ----------
+        step : in words
+        """
         RUN_LOG.info("start %s", step)
         self._running[step] = time.perf_counter()
         self._show_running()
@@ -166,13 +204,23 @@ class Progress:
         self._show_running()
 
     def drop(self, step: str) -> None:
-        """A step has ended without success; the failure itself is told apart."""
+        """A step has ended without success; the failure itself is told apart.
+
+        Parameters
+        ----------
+        step : as it was started
+        """
         self._running.pop(step, None)
         self._show_running()
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show the running steps at the foot of a terminal, nothing elsewhere."""
+        """Show the running steps at the foot of a terminal, nothing elsewhere.
+
+        Yields
+        ------
+        None
+        """
         if not self.console.is_terminal:
             yield
             return

@@ -16,7 +16,17 @@ _ROOT = Path("/")
 
 
 def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> int:
-    """Processors this process may keep busy, at least one."""
+    """Processors this process may keep busy, at least one.
+
+    Parameters
+    ----------
+    environ : variables of the environment
+    root : of the file system
+
+    Returns
+    -------
+    int
+    """
     limits = [processors()]
     for folder in _control_groups(root):
         quota, period = _read(folder / "cpu.max", "max 1").split()[:2]
@@ -32,14 +42,29 @@ def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) 
 
 
 def processors() -> int:
-    """Processors that the kernel lets this process run on; macOS cannot tell, and has them all."""
+    """Processors that the kernel lets this process run on; macOS cannot tell, and has them all.
+
+    Returns
+    -------
+    int
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def available_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> float:
-    """Memory this process may fill, GiB."""
+    """Memory this process may fill, GiB.
+
+    Parameters
+    ----------
+    environ : variables of the environment
+    root : of the file system
+
+    Returns
+    -------
+    float
+    """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB]
     for folder in _control_groups(root):
         for name in ("memory.max", "memory.limit_in_bytes"):

@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : arguments without the name of the program; None takes those of the process
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.update(ENVIRONMENT)
@@ -89,6 +94,11 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
     ----------
     settings : what to do
     argv : what was typed for it, for the record
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     from bidsapp.cli.run_record import RunRecord
     from bidsapp.data.tracer_file import using_tracer_file

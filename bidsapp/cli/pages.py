@@ -31,6 +31,10 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
     settings : of the run
     people : labels without ``sub-``
     progress : where it is told
+
+    Returns
+    -------
+    list of str
     """
     broken = []
     n_processes = settings.resources.nprocs

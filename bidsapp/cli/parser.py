@@ -82,6 +82,10 @@ def parse(argv: Sequence[str]) -> Settings:
     ----------
     argv : arguments without the name of the program
 
+    Returns
+    -------
+    Settings
+
     Raises
     ------
     UsageError
@@ -120,6 +124,10 @@ def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) 
     bids_dir, output_dir : datasets
     chosen : options of the table as typed; others are left as when nothing is typed
 
+    Returns
+    -------
+    Settings
+
     Raises
     ------
     UsageError, NoInputError
@@ -137,7 +145,12 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet``."""
+    """Parser of ``centipet``.
+
+    Returns
+    -------
+    ArgumentParser
+    """
     parser = Parser(
         prog="centipet",
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
@@ -219,7 +232,18 @@ def _read_config(path: Path) -> argparse.Namespace:
 
 
 def typed(key: str, value: Any) -> list[str]:
-    """An option of a configuration, or a keyword, as it would be typed."""
+    """An option of a configuration, or a keyword, as it would be typed.
+
+    Parameters
+    ----------
+    key : name of the option, with ``-`` or ``_``
+    value : true or false for a flag, a list for several values
+
+    Returns
+    -------
+    list of str
+        Words.
+    """
     flag = f"--{key}".replace("_", "-")
     if value is True or value is False:
         return [flag] if value else []

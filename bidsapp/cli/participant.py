@@ -57,6 +57,11 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     settings : what to do
     progress : where it is told
 
+    Returns
+    -------
+    int
+        Exit code.
+
     Raises
     ------
     CentipetError

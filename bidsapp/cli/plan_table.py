@@ -13,14 +13,29 @@ _STYLES = {"run": None, "left out": "dim", "refused": "red"}
 
 
 def print_plan(plan: Plan, progress: Progress) -> None:
-    """Print one line per scan: what is done with it, or what is missing."""
+    """Print one line per scan: what is done with it, or what is missing.
+
+    Parameters
+    ----------
+    plan : of the dataset
+    progress : where to
+    """
     rows = [(cells, _STYLES[cells[1]]) for cells in plan_rows(plan)]
     print_rows(COLUMNS, rows, progress)
     progress.say("nothing was computed or written (--dry-run)")
 
 
 def plan_rows(plan: Plan) -> list[tuple[str, ...]]:
-    """Cells of every scan, in the order of their names."""
+    """Cells of every scan, in the order of their names.
+
+    Parameters
+    ----------
+    plan : of the dataset
+
+    Returns
+    -------
+    list of tuple of str
+    """
     rows: list[tuple[str, ...]] = []
     for scan in plan.scans:
         notes = ", ".join(flag.code for flag in scan.flags) or "nothing"
@@ -47,7 +62,17 @@ def _planned_cells(scan: ScanPlan) -> tuple[str, str, str]:
 
 
 def plan_exit_code(plan: Plan) -> int:
-    """Exit code that a run would have if every planned scan gave a result."""
+    """Exit code that a run would have if every planned scan gave a result.
+
+    Parameters
+    ----------
+    plan : of the dataset
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     kinds = {failure.error_name for failure in plan.failures}
     if not kinds:
         return ExitCode.OK if plan.scans else ExitCode.NO_MATCH

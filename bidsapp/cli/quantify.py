@@ -53,6 +53,11 @@ def main(argv: Sequence[str]) -> int:
     Parameters
     ----------
     argv : arguments after ``centipet quantify``
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     with ExitStack() as stack:
         try:
@@ -180,7 +185,12 @@ def _words(values: Sequence[str] | None) -> str | None:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Parser of ``centipet quantify``."""
+    """Parser of ``centipet quantify``.
+
+    Returns
+    -------
+    ArgumentParser
+    """
     parser = command_parser("quantify", columns=", ".join(COLUMNS))
     add_options(parser, _SHARED)
     return parser

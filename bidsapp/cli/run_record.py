@@ -80,6 +80,11 @@ def earlier_step_s(logs: Path) -> dict[str, float]:
     Parameters
     ----------
     logs : folder of the records of runs; need not exist
+
+    Returns
+    -------
+    dict
+        By kind.
     """
     mean_s: dict[str, float] = {}
     for path in sorted(logs.glob("centipet_*.json"))[-_LOOKED_AT:]:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Segment one image; return 0 when all files are written."""
+    """Segment one image; return 0 when all files are written.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run("segment", _run, argv)
 
 

@@ -26,6 +26,10 @@ def ended_by_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into `Interrupted`, after the end of all worker processes.
 
     A second signal, or `_PATIENCE_S` after the first, ends the process on the spot.
+
+    Yields
+    ------
+    None
     """
     seen: list[int] = []
 

@@ -39,12 +39,26 @@ class TimeLeft:
         self._began: float | None = None
 
     def start(self, step: str, kind: str, now: float) -> None:
-        """Take note that a step of a kind begins, at a time in s."""
+        """Take note that a step of a kind begins, at a time in s.
+
+        Parameters
+        ----------
+        step : name
+        kind : of the step
+        now : time, s
+        """
         self._began = now if self._began is None else self._began
         self._since[step] = (kind, now)
 
     def end(self, step: str, kind: str, now: float) -> None:
-        """Take note that a step has ended, or need not begin: an earlier run has done it."""
+        """Take note that a step has ended, or need not begin: an earlier run has done it.
+
+        Parameters
+        ----------
+        step : name
+        kind : of the step
+        now : time, s
+        """
         self._left[kind] -= 1
         _, since = self._since.pop(step, (kind, now))
         took = now - since
@@ -53,11 +67,26 @@ class TimeLeft:
             self._took_s[kind].append(took)
 
     def measured_s(self) -> dict[str, float]:
-        """Mean time of the steps of each kind that were done in this run."""
+        """Mean time of the steps of each kind that were done in this run.
+
+        Returns
+        -------
+        dict
+            By kind.
+        """
         return {kind: sum(took) / len(took) for kind, took in sorted(self._took_s.items())}
 
     def left_s(self, now: float) -> float | None:
-        """Seconds until all is done; None when nothing was measured yet, now or earlier."""
+        """Seconds until all is done; None when nothing was measured yet, now or earlier.
+
+        Parameters
+        ----------
+        now : time, s
+
+        Returns
+        -------
+        float or None
+        """
         if self._began is None or not (self._took_s or self._earlier_s):
             return None
         known = dict(self._earlier_s) | self.measured_s()
@@ -74,7 +103,16 @@ class TimeLeft:
 
 
 def in_words(seconds: float | None) -> str:
-    """``about 3 min left``; empty when it is not known."""
+    """``about 3 min left``; empty when it is not known.
+
+    Parameters
+    ----------
+    seconds : left, None when not known
+
+    Returns
+    -------
+    str
+    """
     if seconds is None:
         return ""
     minutes = round(seconds / 60)
@@ -124,7 +162,13 @@ class Steps:
         return name if name in self._words else None
 
     def tell(self, node: str, what: str) -> None:
-        """Say what happened to a node: ``start``, ``end`` or ``exception``."""
+        """Say what happened to a node: ``start``, ``end`` or ``exception``.
+
+        Parameters
+        ----------
+        node : name of the node
+        what : ``start``, ``end`` or ``exception``
+        """
         RUN_LOG.debug("%s %s", what, node)
         kind = self._kind(node)
         if kind is None:

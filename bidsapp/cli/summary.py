@@ -31,6 +31,12 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
     """Print one line per scan: what came out, what to look at, and where its page is.
 
     The sentence of a failure was told when it happened and stands on the page.
+
+    Parameters
+    ----------
+    records : scans of the run
+    output_dir : root of the derivative dataset
+    progress : where to
     """
     progress.scans = {record.name: record.status.value for record in records}
     rows = []
@@ -48,7 +54,16 @@ def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Pro
 
 
 def summary_cells(record: ScanRecord) -> tuple[str, ...]:
-    """Cells of one scan in the order of the columns."""
+    """Cells of one scan in the order of the columns.
+
+    Parameters
+    ----------
+    record : of the scan
+
+    Returns
+    -------
+    tuple of str
+    """
     suvr = record.suvr.get(record.reference_region or "")
     value = "n/a" if record.centiloid is None else f"{record.centiloid:.1f}"
     if record.scales:  # of tau: its own volume and scale
@@ -83,6 +98,10 @@ def exit_code(records: Iterable[ScanRecord], problems: Iterable[str] = ()) -> in
     ----------
     records : every scan of the run; those left out on purpose do not count
     problems : class names of errors that cost no scan its result, or happened before there was one
+
+    Returns
+    -------
+    int
     """
     counted = [record for record in records if record.status is not Status.SKIPPED]
     errors = [r.error or "" for r in counted if r.status is not Status.OK] + list(problems)

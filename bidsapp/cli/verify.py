@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Verify a dataset; return 0 when all is as it was computed, 1 when something differs."""
+    """Verify a dataset; return 0 when all is as it was computed, 1 when something differs.
+
+    Parameters
+    ----------
+    argv : arguments after the command; None takes those of the process
+
+    Returns
+    -------
+    int
+    """
     return parse_and_run("verify", _verified, argv)
 
 

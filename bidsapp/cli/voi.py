@@ -30,6 +30,11 @@ def main(argv: Sequence[str]) -> int:
     Parameters
     ----------
     argv : arguments after ``centipet voi``
+
+    Returns
+    -------
+    int
+        Exit code.
     """
     return parse_and_run("voi", _run, argv)
 

@@ -34,6 +34,10 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
     settings : of the run
     people : labels without ``sub-``
 
+    Yields
+    ------
+    Path
+
     Raises
     ------
     CannotCreateError, StorageError
@@ -68,6 +72,10 @@ def kept_bytes(folder: Path, people: Collection[str]) -> int:
     ----------
     folder : of `work_folder`
     people : labels without ``sub-``
+
+    Returns
+    -------
+    int
     """
     total = 0
     for own in _folders(folder, people):

@@ -18,7 +18,16 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # no 007: that i
 
 
 def typed(text: str | None) -> str | int | float | None:
-    """Value of a cell of a raw table: a number where it is written as one."""
+    """Value of a cell of a raw table: a number where it is written as one.
+
+    Parameters
+    ----------
+    text : of the cell, None without
+
+    Returns
+    -------
+    str or int or float or None
+    """
     if text is None or not _NUMBER.fullmatch(text):
         return text
     value = int(text) if text.lstrip("-").isdigit() else float(text)
@@ -26,23 +35,60 @@ def typed(text: str | None) -> str | int | float | None:
 
 
 def known_of(record: ScanRecord, names: Sequence[str]) -> str | None:
-    """First known value of any of some columns, the session's before the participant's."""
+    """First known value of any of some columns, the session's before the participant's.
+
+    Parameters
+    ----------
+    record : of a scan
+    names : of columns, in lower case
+
+    Returns
+    -------
+    str or None
+    """
     return first_known((record.session, record.participant), names)
 
 
 def age_of(record: ScanRecord) -> int | float | None:
-    """Age in years; BIDS lets ``89+`` stand for all that is above."""
+    """Age in years; BIDS lets ``89+`` stand for all that is above.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    int or float or None
+    """
     return age_years(known_of(record, AGE_COLUMNS))
 
 
 def sex_of(record: ScanRecord) -> str | None:
-    """Sex by one letter for what BIDS lets people write; other codes as they are."""
+    """Sex by one letter for what BIDS lets people write; other codes as they are.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    str or None
+    """
     text = known_of(record, _SEX)
     return None if text is None else _SEXES.get(text.lower(), text)
 
 
 def scanner_of(record: ScanRecord) -> str | None:
-    """Manufacturer and model, the manufacturer not twice."""
+    """Manufacturer and model, the manufacturer not twice.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    str or None
+    """
     acquisition = record.acquisition
     maker, model = (_plain(acquisition.get(k)) for k in ("Manufacturer", "ManufacturersModelName"))
     if maker and model and model.lower().startswith(maker.lower()):
@@ -51,14 +97,32 @@ def scanner_of(record: ScanRecord) -> str | None:
 
 
 def dose_of(record: ScanRecord) -> str | None:
-    """Injected activity in the unit that the sidecar states."""
+    """Injected activity in the unit that the sidecar states.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    str or None
+    """
     parts = map(record.acquisition.get, ("InjectedRadioactivity", "InjectedRadioactivityUnits"))
     dose, unit = map(_plain, parts)
     return f"{dose} {unit or 'in no stated unit'}" if dose else None
 
 
 def reconstruction_of(record: ScanRecord) -> str | None:
-    """Method, its parameters, and the filter with its size."""
+    """Method, its parameters, and the filter with its size.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    str or None
+    """
     acquisition = record.acquisition
     labels = acquisition.get("ReconMethodParameterLabels")
     values = acquisition.get("ReconMethodParameterValues")

@@ -51,7 +51,17 @@ def structured(kind: type[T], content: Any, misfits: list[str]) -> T | None:
 
 
 def plain(value: Any) -> Any:
-    """JSON of a value: dataclasses and mappings as objects, tuples as lists."""
+    """JSON of a value: dataclasses and mappings as objects, tuples as lists.
+
+    Parameters
+    ----------
+    value : of any type that a record has
+
+    Returns
+    -------
+    Any
+        JSON.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: plain(getattr(value, part.name)) for part in written_fields(type(value))}
     if isinstance(value, Mapping):
@@ -63,7 +73,16 @@ def plain(value: Any) -> Any:
 
 @cache
 def written_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
-    """Fields of a dataclass that are in its JSON: its own before those that it inherits."""
+    """Fields of a dataclass that are in its JSON: its own before those that it inherits.
+
+    Parameters
+    ----------
+    kind : dataclass
+
+    Returns
+    -------
+    tuple of Field
+    """
     own = inspect.get_annotations(kind)
     known = [part for part in dataclasses.fields(kind) if part.metadata.get("written", True)]
     return tuple(sorted(known, key=lambda part: part.name not in own))
@@ -71,12 +90,30 @@ def written_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 @cache
 def hints(kind: Any) -> Mapping[str, Any]:
-    """Types of the fields of a dataclass by name."""
+    """Types of the fields of a dataclass by name.
+
+    Parameters
+    ----------
+    kind : dataclass
+
+    Returns
+    -------
+    dict
+    """
     return typing.get_type_hints(kind)
 
 
 def without_none(hint: Any) -> tuple[Any, bool]:
-    """``X`` of ``X | None``, and whether it was that."""
+    """``X`` of ``X | None``, and whether it was that.
+
+    Parameters
+    ----------
+    hint : type
+
+    Returns
+    -------
+    (Any, bool)
+    """
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         [inner] = [argument for argument in typing.get_args(hint) if argument is not types.NoneType]
         return inner, True

@@ -45,12 +45,29 @@ _MOST_NAMED = 3
 
 
 def record_path(entities: dict[str, str]) -> str:
-    """Name of the record of a PET, relative to the dataset."""
+    """Name of the record of a PET, relative to the dataset.
+
+    Parameters
+    ----------
+    entities : of the PET, short keys
+
+    Returns
+    -------
+    str
+    """
     return output_path("", "result", entities).as_posix()
 
 
 def dataset_of(path: Path) -> Path:
     """Root of the derivative dataset that a record lies in.
+
+    Parameters
+    ----------
+    path : of the record
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -69,6 +86,16 @@ def dataset_of(path: Path) -> Path:
 
 def write_record(output_dir: Path, record: ScanRecord) -> Path:
     """Write a record where it belongs, atomically, with a hash over its own text at the end.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of the scan
+
+    Returns
+    -------
+    Path
+        Of the record.
 
     Raises
     ------
@@ -103,6 +130,15 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
     """Read one record; a torn or foreign one becomes a failed scan with the reason.
 
     Where only details have another form, the result stands without them, flagged.
+
+    Parameters
+    ----------
+    path : of the record
+    output_dir : root of the derivative dataset
+
+    Returns
+    -------
+    ScanRecord
     """
     relative = path.relative_to(output_dir).as_posix()
     try:
@@ -127,6 +163,10 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
     ----------
     content : parsed
     path : of the record, relative to the dataset; says whose scan it is
+
+    Returns
+    -------
+    ScanRecord
 
     Raises
     ------
@@ -205,7 +245,17 @@ def _upgraded(record: ScanRecord) -> ScanRecord:
 
 
 def identity(entities: Mapping[str, str]) -> dict[str, Any]:
-    """Whose scan it is, by the name of the file, so that place and row agree."""
+    """Whose scan it is, by the name of the file, so that place and row agree.
+
+    Parameters
+    ----------
+    entities : of the PET, short keys
+
+    Returns
+    -------
+    dict
+        Fields of the record.
+    """
     session = entities.get("ses")
     return {
         "participant_id": f"sub-{entities['sub']}",

@@ -560,7 +560,17 @@ class ScanRecord(RecordPart):
         return datetime.fromisoformat(self.acq_time).replace(tzinfo=None)
 
     def uptake(self, region: str) -> float | None:
-        """Mean uptake of a Centiloid volume, units of the PET."""
+        """Mean uptake of a Centiloid volume, units of the PET.
+
+        Parameters
+        ----------
+        region : name of the volume
+
+        Returns
+        -------
+        float or None
+            None when it was not measured.
+        """
         return self.voi[region].mean if region in self.voi else None
 
     @property

@@ -44,6 +44,10 @@ def centiloid_part(
     expressed : SUVRs on the Centiloid scale
     cutoffs : CL, to tell who exceeds them
     interval : that band and cut-offs are read by
+
+    Returns
+    -------
+    RecordPart
     """
     uncertainty, disagreement = expressed.uncertainty, expressed.disagreement
     return RecordPart(
@@ -74,6 +78,10 @@ def motion_part(
     parts : one per PET, against the reference of the first; None for one that was lost
     starts_s, durations_s : of the frames of each PET
     corrected : whether the frames of a PET are moved at all
+
+    Returns
+    -------
+    Motion
     """
     order = sorted(
         (float(start), number, index)
@@ -100,12 +108,30 @@ def motion_part(
 
 
 def not_fitted(reason: str) -> RecordPart:
-    """A scan that is not dynamic enough for models, and why."""
+    """A scan that is not dynamic enough for models, and why.
+
+    Parameters
+    ----------
+    reason : a sentence
+
+    Returns
+    -------
+    RecordPart
+    """
     return RecordPart(kinetics=Kinetics(done=False, reason=reason))
 
 
 def failed_fit(reason: str) -> RecordPart:
-    """A dynamic scan that models failed on; its Centiloid stands."""
+    """A dynamic scan that models failed on; its Centiloid stands.
+
+    Parameters
+    ----------
+    reason : a sentence
+
+    Returns
+    -------
+    RecordPart
+    """
     flag = worded_flag("kinetics-model", "none", reason=reason)
     return RecordPart(kinetics=Kinetics(done=False, reason=reason), flags=(flag,))
 
@@ -113,7 +139,19 @@ def failed_fit(reason: str) -> RecordPart:
 def fitted(
     fits: Fits, study: KineticStudy, rows: Sequence[KineticRow], processing: Processing
 ) -> RecordPart:
-    """What was fitted how, the cortical target, what to look at."""
+    """What was fitted how, the cortical target, what to look at.
+
+    Parameters
+    ----------
+    fits : of every model
+    study : the curves that were fitted
+    rows : region of every curve
+    processing : options of the run
+
+    Returns
+    -------
+    RecordPart
+    """
     target = [row.name for row in rows].index(TARGET)
     gaps, starts = study.timeline.gaps_min, t_star_min(processing)
     flags = [worded_flag("kinetics-gap", begin_min=begin, end_min=end) for begin, end in gaps]
@@ -140,7 +178,16 @@ def fitted(
 
 
 def not_corrected(reason: str) -> RecordPart:
-    """A scan that could not be corrected for partial volume; its Centiloid stands."""
+    """A scan that could not be corrected for partial volume; its Centiloid stands.
+
+    Parameters
+    ----------
+    reason : a sentence
+
+    Returns
+    -------
+    RecordPart
+    """
     flag = worded_flag("pvc", reason=reason)
     return RecordPart(pvc=PartialVolume(done=False, reason=reason), flags=(flag,))
 
@@ -156,6 +203,10 @@ def corrected_part(
     regions : their names, in the order of the columns
     psf_mm : width of the point spread function along the voxel axes, mm
     source : where it comes from
+
+    Returns
+    -------
+    RecordPart
     """
     row = {name: position for position, name in enumerate(regions)}
     suvr: dict[str, Numbers] = {}

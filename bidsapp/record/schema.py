@@ -25,6 +25,10 @@ def record_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of ``*_centiloid.json``: every key is there, and no other.
 
     Quality numbers are named by ``data/qc.toml``, so that a new one changes no schema.
+
+    Returns
+    -------
+    dict
     """
     schema = _object(ScanRecord)
     properties = schema["properties"]

@@ -32,6 +32,10 @@ def empty_record(entities: Mapping[str, str], **known: Any) -> ScanRecord:
     ----------
     entities : of the raw PET, short keys
     **known : fields of it
+
+    Returns
+    -------
+    ScanRecord
     """
     unknown = dict.fromkeys(REFERENCES)
     base = ScanRecord(
@@ -52,6 +56,10 @@ def planned_record(scan: ScanPlan, bids_dir: Path, **known: Any) -> ScanRecord:
     scan : its plan
     bids_dir : root of the raw dataset
     **known : further fields
+
+    Returns
+    -------
+    ScanRecord
     """
     return empty_record(
         scan.entities,
@@ -95,6 +103,10 @@ def completed_record(
         belongs to one step
     **hashes : ``inputs``, ``voxels`` and ``outputs`` of its provenance
 
+    Returns
+    -------
+    ScanRecord
+
     Raises
     ------
     ValueError
@@ -122,13 +134,34 @@ def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: P
     """The same record, ``failed``: what was known stays, the sentence says why no result came.
 
     Paths in the sentence become those within the dataset: where it lay is not part of a result.
+
+    Parameters
+    ----------
+    record : as it was planned
+    error_name : class of the error
+    message : its sentence
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    ScanRecord
     """
     reason = message.replace(f"{bids_dir}/", "")
     return replace(record, status=Status.FAILED, error=error_name, reason=reason)
 
 
 def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
-    """A record with the hashes of what lies beside it: what a scan gave before it failed."""
+    """A record with the hashes of what lies beside it: what a scan gave before it failed.
+
+    Parameters
+    ----------
+    record : of a scan that failed
+    output_dir : root of the derivative dataset
+
+    Returns
+    -------
+    ScanRecord
+    """
     place = output_path(output_dir, "result", record.entities)
     leftovers = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
     if t1w := parse_entities(record.t1w_source or ""):
@@ -140,7 +173,17 @@ def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
 
 
 def unplanned_record(scan: ScanFailure | ScanSkip, bids_dir: Path) -> ScanRecord:
-    """Record of a scan that planning refused or left out."""
+    """Record of a scan that planning refused or left out.
+
+    Parameters
+    ----------
+    scan : that was refused or left out
+    bids_dir : root of the raw dataset
+
+    Returns
+    -------
+    ScanRecord
+    """
     record = empty_record(
         scan.entities,
         **scan.about,

@@ -12,7 +12,16 @@ from bidsapp.record.model import ScanRecord, TracerDefinition
 
 
 def definition_of(code: str | None) -> TracerDefinition | None:
-    """What a record keeps of a tracer that the user describes; None for one of the package."""
+    """What a record keeps of a tracer that the user describes; None for one of the package.
+
+    Parameters
+    ----------
+    code : of the tracer
+
+    Returns
+    -------
+    TracerDefinition or None
+    """
     tracer = next((tracer for tracer in own_tracers() if tracer.code == code), None)
     if tracer is None:
         return None
@@ -26,6 +35,14 @@ def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[No
 
     Whoever reads results needs no ``--tracer-file``. Where records define a code differently
     (`bidsapp.group.tables.cohort_flags` tells), the first counts.
+
+    Parameters
+    ----------
+    records : that are read
+
+    Returns
+    -------
+    context manager
     """
     tracers: dict[str, Tracer] = {}
     for record in records:
@@ -35,6 +52,15 @@ def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[No
 
 
 def tracer_title(record: ScanRecord) -> str | None:
-    """Name of the tracer for people: by its definition, else what the raw data say."""
+    """Name of the tracer for people: by its definition, else what the raw data say.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    str or None
+    """
     known = record.tracer_definition or all_tracers().get(record.tracer or "")
     return known.name if known else record.tracer_name or record.tracer

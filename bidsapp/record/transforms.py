@@ -30,12 +30,29 @@ _IMAGE = {"pet": "pet_native", "T1w": "t1w", TEMPLATE_SPACE: "pet_mni"}
 
 
 def t1w_entities(record: ScanRecord) -> Entities:
-    """Entities of the T1w of a scan; of the scan itself when it never got one."""
+    """Entities of the T1w of a scan; of the scan itself when it never got one.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    Entities
+    """
     return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
 
 
 def t1w_to_pet(path: Path) -> NDArray[np.float64]:
     """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm.
+
+    Parameters
+    ----------
+    path : of the sidecar
+
+    Returns
+    -------
+    ndarray
 
     Raises
     ------
@@ -80,6 +97,10 @@ class Transforms:
         Parameters
         ----------
         space : one of `spaces`
+
+        Returns
+        -------
+        Grid
         """
         return read_grid(self._path(_IMAGE[self._known(space)]))
 

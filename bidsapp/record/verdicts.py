@@ -32,7 +32,16 @@ from bidsapp.settings import Interval
 
 
 def judged(record: ScanRecord) -> ScanRecord:
-    """A record with its verdicts; one without a result has none."""
+    """A record with its verdicts; one without a result has none.
+
+    Parameters
+    ----------
+    record : of a scan
+
+    Returns
+    -------
+    ScanRecord
+    """
     if record.status is not Status.OK:
         return replace(record, verdicts={}, coverage=None)
     covered = {name: row.coverage for name, row in record.voi.items()}

@@ -32,7 +32,13 @@ _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 
 
 def check_curves(scan: StoredScan, findings: Findings) -> None:
-    """Compare the curves of every atlas with the dynamic image, those as SUV with the curves."""
+    """Compare the curves of every atlas with the dynamic image, those as SUV with the curves.
+
+    Parameters
+    ----------
+    scan : on disk
+    findings : takes what differs
+    """
     tables = scan.record.tacs
     wanted = {atlas.name: atlas.measured for atlas in chosen_atlases(scan.processing)}
     wanted = {name: regions for name, regions in wanted.items() if tables.get(name) in scan.outputs}

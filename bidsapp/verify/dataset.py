@@ -43,6 +43,10 @@ def records_of(output_dir: Path, participants: Sequence[str] = ()) -> list[ScanR
     output_dir : root
     participants : labels without ``sub-``; empty for all
 
+    Returns
+    -------
+    list of ScanRecord
+
     Raises
     ------
     NoInputError
@@ -80,6 +84,10 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
     output_dir : root of the dataset
     path : of the record, relative to it
     quick : compare hashes only
+
+    Returns
+    -------
+    Findings
     """
     findings = Findings()
     content = read_sealed(output_dir, path, findings)
@@ -119,6 +127,10 @@ def check_rest(
     records : all of it
     scans : what the scans gave
     quick : compare hashes only
+
+    Returns
+    -------
+    Findings
     """
     findings = Findings()
     _check_root(output_dir, findings)

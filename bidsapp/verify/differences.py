@@ -64,6 +64,15 @@ THROUGH_WARP = Tolerance(1e-4, 0.02)  # the warp on disk has the precision of fl
 def agree(stored: Any, expected: Any, tolerance: Tolerance = SAME_ARRAY) -> bool:
     """Whether two values are the same; None, ``n/a`` and NaN are all "not known".
 
+    Parameters
+    ----------
+    stored, expected : numbers or text
+    tolerance : of numbers
+
+    Returns
+    -------
+    bool
+
     >>> agree("1.0000000001", 1.0), agree("n/a", None), agree("ok", "OK"), agree(True, 1.0)
     (True, True, False, False)
     """
@@ -88,6 +97,11 @@ def unlike(
     stored, expected : values, lists or objects; fields that only ``stored`` has are its own affair
     tolerance : of numbers
     where : name of the field that holds them
+
+    Yields
+    ------
+    (str, Any, Any)
+        Name of the field, what is stored, what is expected.
     """
     if isinstance(expected, Mapping) and isinstance(stored, Mapping):
         for name, value in expected.items():
@@ -117,6 +131,11 @@ def unlike_cells(
     stored, expected : rows by column; columns that only ``stored`` has are not looked at
     names : what a row is called, one per row of ``expected``
     tolerances : by column; others must agree as sums over the same voxels do
+
+    Yields
+    ------
+    (str, Any, Any)
+        Column and row, what is stored, what is expected.
     """
     if len(stored) != len(expected):
         yield "number of rows", len(stored), len(expected)
@@ -128,7 +147,17 @@ def unlike_cells(
 
 
 def shown(value: Any) -> str:
-    """A value in a sentence."""
+    """A value in a sentence.
+
+    Parameters
+    ----------
+    value : any
+
+    Returns
+    -------
+    str
+        At most 60 letters.
+    """
     text = "n/a" if value is None else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

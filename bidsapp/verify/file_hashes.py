@@ -31,25 +31,53 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     def differ(self, path: str, where: str, stored: Any, expected: Any, why: str) -> None:
-        """Add a difference of one number or text."""
+        """Add a difference of one number or text.
+
+        Parameters
+        ----------
+        path : of the file, relative to the dataset
+        where : column, field or voxel
+        stored, expected : values
+        why : by what it should be so
+        """
         told, found = shown(stored), shown(expected)
         sentence = f"{path}: {where} is {told}, but {found} {why}; {remedy(path)}"
         self.differences.append(Difference(path, where, told, found, sentence))
 
     def compare(self, path: str, apart: Iterable[tuple[str, Any, Any]], why: str) -> None:
-        """Add the differences of a file, as `unlike` and `unlike_cells` give them."""
+        """Add the differences of a file, as `unlike` and `unlike_cells` give them.
+
+        Parameters
+        ----------
+        path : of the file, relative to the dataset
+        apart : where, stored, expected
+        why : by what it should be so
+        """
         for where, stored, expected in apart:
             self.differ(path, where, stored, expected, why)
 
     def broken(
         self, path: str, what: str, told: str = "n/a", found: str = "n/a", cure: str = ""
     ) -> None:
-        """Add a difference of a whole file; ``cure`` is the remedy where it is a special one."""
+        """Add a difference of a whole file; ``cure`` is the remedy where it is a special one.
+
+        Parameters
+        ----------
+        path : of the file, relative to the dataset
+        what : is wrong
+        told, found : what the file says, and what it should say
+        cure : remedy, empty for the usual one
+        """
         sentence = f"{path}: {what}; {cure or remedy(path)}"
         self.differences.append(Difference(path, "n/a", told, found, sentence))
 
     def add(self, other: Findings) -> None:
-        """Take what was found elsewhere as well."""
+        """Take what was found elsewhere as well.
+
+        Parameters
+        ----------
+        other : findings
+        """
         self.differences += other.differences
         self.notes += [note for note in other.notes if note not in self.notes]
         for name, how in other.files.items():
@@ -58,7 +86,16 @@ class Findings:
 
 
 def remedy(path: str) -> str:
-    """What a user can do about a file."""
+    """What a user can do about a file.
+
+    Parameters
+    ----------
+    path : relative to the dataset
+
+    Returns
+    -------
+    str
+    """
     if path.startswith(("group_", "figures/")) and path != RAW_FACTS:
         return "run the group level again"
     if path.endswith(("/manifest.json", ".html", ".svg", "captions.tsv")):
@@ -69,7 +106,18 @@ def remedy(path: str) -> str:
 
 
 def read_sealed(output_dir: Path, name: str, findings: Findings) -> dict[str, Any]:
-    """Content of a JSON that holds its own hash; empty, and told, when it cannot be read."""
+    """Content of a JSON that holds its own hash; empty, and told, when it cannot be read.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    name : of the file, relative to it
+    findings : takes what is wrong
+
+    Returns
+    -------
+    dict
+    """
     try:
         text = (output_dir / name).read_bytes()
         content = json.loads(text)
@@ -128,6 +176,11 @@ def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str
     ----------
     output_dir : root of the dataset
     known : names that records and manifests account for
+
+    Returns
+    -------
+    (list of str, list of str)
+        Files, folders.
     """
     accounted, files, folders = set(known), [], []
     for entry in sorted(output_dir.iterdir()):

@@ -42,7 +42,14 @@ def check_group_tables(
 
 
 def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], findings: Findings) -> None:
-    """Compare ``scans.tsv`` and ``sessions.tsv`` of a participant with all its records."""
+    """Compare ``scans.tsv`` and ``sessions.tsv`` of a participant with all its records.
+
+    Parameters
+    ----------
+    output_dir : root of the dataset
+    records : of the participant
+    findings : takes what differs
+    """
     for name, rows in scan_tables(output_dir, records).items():
         columns: dict[str, dict[str, Any]] = {column: {} for column in rows[0]}
         _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, findings)
@@ -50,6 +57,14 @@ def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], findings:
 
 def group_filters(options: Any) -> Filters:
     """Filters of the run that made the tables, as its manifest tells them.
+
+    Parameters
+    ----------
+    options : ``Options`` of the manifest
+
+    Returns
+    -------
+    Filters
 
     Raises
     ------

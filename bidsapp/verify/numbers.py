@@ -71,7 +71,17 @@ class StoredScan:
 
     @classmethod
     def of(cls, output_dir: Path, record: ScanRecord) -> tuple[StoredScan, list[str]]:
-        """A scan, and what of it needs files of the user: sentences."""
+        """A scan, and what of it needs files of the user: sentences.
+
+        Parameters
+        ----------
+        output_dir : root of the dataset
+        record : of the scan
+
+        Returns
+        -------
+        (StoredScan, list of str)
+        """
         processing, notes = known_options(record.provenance.parameters, record.path)
         return cls(output_dir, record, processing), notes
 
@@ -92,20 +102,54 @@ class StoredScan:
         return regional_scale(self.processing, code, normalisation=self.normalisation).equations
 
     def path(self, key: str) -> Path:
-        """A file of the PET by its key in the table of outputs."""
+        """A file of the PET by its key in the table of outputs.
+
+        Parameters
+        ----------
+        key : of the table of outputs
+
+        Returns
+        -------
+        Path
+        """
         return output_path(self.output_dir, key, self.record.entities)
 
     def name(self, key: str) -> str:
-        """The same relative to the dataset."""
+        """The same relative to the dataset.
+
+        Parameters
+        ----------
+        key : of the table of outputs
+
+        Returns
+        -------
+        str
+        """
         return self.path(key).relative_to(self.output_dir).as_posix()
 
     def table(self, atlas: str, space: str = "") -> str:
-        """Name of an atlas table."""
+        """Name of an atlas table.
+
+        Parameters
+        ----------
+        atlas : name
+        space : as ``_space-T1w``, empty for the template
+
+        Returns
+        -------
+        str
+        """
         stem = self.record.path.removesuffix(RECORD_SUFFIX)
         return f"{stem}{space}_atlas-{atlas}_vois.tsv"
 
     def field(self) -> NDArray[np.float64]:
-        """T1w (or PET) world coordinate of every voxel of the 2 mm MNI grid, RAS mm."""
+        """T1w (or PET) world coordinate of every voxel of the 2 mm MNI grid, RAS mm.
+
+        Returns
+        -------
+        ndarray
+            Shape (X, Y, Z, 3).
+        """
         if self.normalisation == "pet":
             warp = self.path("pet_warp")
         else:
@@ -113,7 +157,12 @@ class StoredScan:
         return mni_grid(2).world() + load_displacements(warp).data
 
     def position(self) -> NDArray[np.float64]:
-        """T1w world -> PET world, 4 x 4, RAS mm."""
+        """T1w world -> PET world, 4 x 4, RAS mm.
+
+        Returns
+        -------
+        ndarray
+        """
         if self.normalisation == "pet":
             return np.eye(4)
         return t1w_to_pet(sidecar_path(self.path("xfm")))
@@ -124,6 +173,11 @@ def check_numbers(scan: StoredScan, findings: Findings) -> None:
 
     What has no images to be derived from, or would need the registrations again, is checked by its
     hash alone.
+
+    Parameters
+    ----------
+    scan : on disk
+    findings : takes what differs
     """
     pet = load_volume(scan.path("pet_mni"), ndim=3)
     _check_record(scan, pet, findings)
@@ -353,6 +407,14 @@ def _check_position(scan: StoredScan, findings: Findings) -> None:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a table as text.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    list of dict
 
     Raises
     ------
