@@ -121,7 +121,18 @@ class BusyError(CentipetError):
 
 
 def cannot_write(error: OSError, what: object, remedy: str) -> CentipetError:
-    """Error of ours for something that cannot be made: a full disk has an exit code of its own."""
+    """Error of ours for something that cannot be made: a full disk has an exit code of its own.
+
+    Parameters
+    ----------
+    error : of the system
+    what : file or folder
+    remedy : what the user can do
+
+    Returns
+    -------
+    CentipetError
+    """
     is_storage = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
     kind = StorageError if is_storage else CannotCreateError
     return kind(f"{what}: cannot be written ({error.strerror}); {remedy}")
@@ -131,7 +142,17 @@ _BY_NAME: dict[str, type[CentipetError]] = {}
 
 
 def error_class(name: str) -> type[CentipetError] | None:
-    """Return the error class called ``name``, or None: crash reports carry names, not objects."""
+    """Return the error class called ``name``, or None: crash reports carry names, not objects.
+
+    Parameters
+    ----------
+    name : of the class
+
+    Returns
+    -------
+    type or None
+        None when there is no such class.
+    """
     if not _BY_NAME:
         pending = [CentipetError]
         while pending:

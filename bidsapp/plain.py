@@ -17,6 +17,14 @@ _DIGITS = re.compile("([0-9]+)")
 def natural(text: str) -> tuple[tuple[str, int], ...]:
     """Sort key by which numbers within words count as numbers.
 
+    Parameters
+    ----------
+    text : any
+
+    Returns
+    -------
+    tuple of (str, int)
+
     >>> sorted(["site 10", "site 2", "Site 1b"], key=natural)
     ['Site 1b', 'site 2', 'site 10']
     """
@@ -27,6 +35,14 @@ def natural(text: str) -> tuple[tuple[str, int], ...]:
 def plain(text: str) -> str:
     """One line of text without control characters; each run of them becomes a blank.
 
+    Parameters
+    ----------
+    text : any
+
+    Returns
+    -------
+    str
+
     >>> plain("a\\x1b[31mb\\r\\nc\\u202ed")
     'a [31mb c d'
     """
@@ -35,6 +51,15 @@ def plain(text: str) -> str:
 
 def shortened(text: str, letters: int) -> str:
     """Text that takes no more than some letters, one of which says that it goes on.
+
+    Parameters
+    ----------
+    text : any
+    letters : at most
+
+    Returns
+    -------
+    str
 
     >>> shortened("precuneus", 9), shortened("precuneus", 5)
     ('precuneus', 'prec…')
@@ -45,6 +70,16 @@ def shortened(text: str, letters: int) -> str:
 def some(items: Iterable[object], most: int = 3, rest: str = "more") -> str:
     """Items of a list, the first of a long one, in words.
 
+    Parameters
+    ----------
+    items : to list
+    most : that are named
+    rest : noun for the others
+
+    Returns
+    -------
+    str
+
     >>> some("abc"), some("abcde"), some("abcde", 2, "others")
     ('a, b, c', 'a, b, c and 2 more', 'a, b and 3 others')
     """
@@ -54,12 +89,31 @@ def some(items: Iterable[object], most: int = 3, rest: str = "more") -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """``1 scan``, ``2 scans``."""
+    """``1 scan``, ``2 scans``.
+
+    Parameters
+    ----------
+    n : how many
+    noun : in the singular
+
+    Returns
+    -------
+    str
+    """
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def of_suvr(slope: float, intercept: float, digits: int) -> str:
     """Line from an SUVR to a scale.
+
+    Parameters
+    ----------
+    slope, intercept : of the equation
+    digits : decimals
+
+    Returns
+    -------
+    str
 
     >>> of_suvr(93.7, -94.6, 2)
     '93.70 × SUVR − 94.60'
@@ -70,6 +124,14 @@ def of_suvr(slope: float, intercept: float, digits: int) -> str:
 
 def sentence(text: str) -> str:
     """Text with a capital and a full stop, as of the message of a flag.
+
+    Parameters
+    ----------
+    text : without full stop
+
+    Returns
+    -------
+    str
 
     >>> sentence("the dates contradict each other")
     'The dates contradict each other.'

@@ -82,6 +82,10 @@ class Filters:
         Parameters
         ----------
         is_there : whether anything is left by a filter, which holds one label
+
+        Returns
+        -------
+        list of str
         """
         alone: dict[str, Filters] = {
             **{

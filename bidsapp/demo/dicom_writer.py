@@ -150,7 +150,16 @@ def write_study(directory: Path, phantom: Phantom) -> int:
 
 
 def localizer_planes(t1w: Volume) -> Iterator[Volume]:
-    """Three thick slices in each of the three planes through the isocentre."""
+    """Three thick slices in each of the three planes through the isocentre.
+
+    Parameters
+    ----------
+    t1w : of the phantom
+
+    Yields
+    ------
+    Volume
+    """
     right, anterior, head = np.eye(3)
     for axes in (
         (-anterior, -head, -right),  # sagittal
@@ -162,7 +171,17 @@ def localizer_planes(t1w: Volume) -> Iterator[Volume]:
 
 
 def mr_files(series: SeriesToWrite, stacks: Iterable[Volume]) -> Iterator[Dataset]:
-    """Yield one MR file per slice of every stack of slices."""
+    """Yield one MR file per slice of every stack of slices.
+
+    Parameters
+    ----------
+    series : that the slices belong to
+    stacks : of slices
+
+    Yields
+    ------
+    Dataset
+    """
     number = 0
     for stack in stacks:
         stored = np.clip(np.rint(stack.data), 0, 4095).astype(np.uint16)
@@ -182,6 +201,10 @@ def pet_files(
     pet : Volume
         (X, Y, Z, frames), Bq/mL, decay-corrected to the start of the first frame.
     starts_s, durations_s : frame starts after injection and durations, seconds
+
+    Yields
+    ------
+    Dataset
     """
     slices, frames = pet.data.shape[2:]
     first = FRAME_START_S[0]
@@ -217,6 +240,15 @@ def decay_tags(start_s: float, duration_s: float) -> dict[str, str]:
 
     ``DecayFactor`` takes the frame's mean activity back to the start of the series;
     ``FrameReferenceTime`` is when the activity equalled that mean (DICOM PS3.3 C.8.9.4), ms.
+
+    Parameters
+    ----------
+    start_s, duration_s : of the frame
+
+    Returns
+    -------
+    dict
+        Keyword -> value.
     """
     (factor,) = decay_factors([start_s], [duration_s], HALF_LIFE_S, 0.0)
     return {
@@ -226,7 +258,12 @@ def decay_tags(start_s: float, duration_s: float) -> dict[str, str]:
 
 
 def radiopharmaceutical() -> Dataset:
-    """Item of the radiopharmaceutical sequence."""
+    """Item of the radiopharmaceutical sequence.
+
+    Returns
+    -------
+    Dataset
+    """
     item = update(Dataset(), HEADERS["radiopharmaceutical"])
     item.RadiopharmaceuticalStartTime = f"{INJECTION:%H%M%S}.000000"
     item.RadiopharmaceuticalStartDateTime = f"{INJECTION:%Y%m%d%H%M%S}.000000"
@@ -250,6 +287,10 @@ def slice_file(
         Slice of ``stack``.
     stored : ndarray, shape (columns, rows)
         Pixel values, 16 bits.
+
+    Returns
+    -------
+    Dataset
     """
     columns, rows = stored.shape
     spacing = stack.grid.voxel_size
@@ -303,17 +344,45 @@ def slice_file(
 
 
 def update(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
-    """Set attributes by keyword and return ``dataset``."""
+    """Set attributes by keyword and return ``dataset``.
+
+    Parameters
+    ----------
+    dataset : takes the values
+    values : by keyword
+
+    Returns
+    -------
+    Dataset
+    """
     for keyword, value in values.items():
         setattr(dataset, keyword, value)
     return dataset
 
 
 def decimals(values: Iterable[float]) -> list[str]:
-    """Numbers as DICOM decimal strings of at most 16 characters."""
+    """Numbers as DICOM decimal strings of at most 16 characters.
+
+    Parameters
+    ----------
+    values : numbers
+
+    Returns
+    -------
+    list of str
+    """
     return [format_number_as_ds(float(value) + 0.0) for value in values]
 
 
 def dicom_uid(*what: object) -> str:
-    """Unique identifier that is the same in every run."""
+    """Unique identifier that is the same in every run.
+
+    Parameters
+    ----------
+    *what : names the object
+
+    Returns
+    -------
+    str
+    """
     return generate_uid(entropy_srcs=["centipet phantom", *map(str, what)])

@@ -91,7 +91,16 @@ class Deformation:
     extent: NDArray[np.float64]
 
     def displacement(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return `d` in mm at template world points, both of shape (..., 3)."""
+        """Return `d` in mm at template world points, both of shape (..., 3).
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 3)
+
+        Returns
+        -------
+        ndarray
+        """
         flat = points.reshape(-1, 3)
         order = np.arange(self.coefficients.shape[1])
         x, y, z = (
@@ -105,13 +114,30 @@ class Deformation:
         )
 
     def to_person(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """T1w world mm of template world points, shape (..., 3)."""
+        """T1w world mm of template world points, shape (..., 3).
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 3)
+
+        Returns
+        -------
+        ndarray
+        """
         return transform(self.affine, points + self.displacement(points))
 
     def to_template(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Template world mm of T1w world points, shape (..., 3): the inverse of `to_person`.
 
         Fixed-point iteration; it contracts because the slopes of `d` stay far below one.
+
+        Parameters
+        ----------
+        points : ndarray, shape (..., 3)
+
+        Returns
+        -------
+        ndarray
         """
         start = transform(inverse(self.affine), points)
         points_there = start
@@ -172,6 +198,10 @@ def make_phantom(
     suvr : float
         Wanted SUVR of ``ctx`` over ``wc``.
 
+    Returns
+    -------
+    Phantom
+
     Raises
     ------
     UsageError
@@ -214,7 +244,16 @@ def make_phantom(
 
 
 def rotation(degrees: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Rotation about x, then y, then z, shape (3, 3)."""
+    """Rotation about x, then y, then z, shape (3, 3).
+
+    Parameters
+    ----------
+    degrees : about x, y and z
+
+    Returns
+    -------
+    ndarray
+    """
     return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
 
 
@@ -227,6 +266,10 @@ def rigid(
     ----------
     degrees : about x, y, z
     shift_mm : along x, y, z
+
+    Returns
+    -------
+    ndarray
     """
     matrix = np.eye(4)
     matrix[:3, :3] = rotation(degrees)
@@ -235,7 +278,18 @@ def rigid(
 
 
 def centred_grid(shape: tuple[int, int, int], voxel_mm: float, axes: NDArray[np.float64]) -> Grid:
-    """Isotropic grid about the isocentre; columns of ``axes`` are the directions of its axes."""
+    """Isotropic grid about the isocentre; columns of ``axes`` are the directions of its axes.
+
+    Parameters
+    ----------
+    shape : voxels
+    voxel_mm : edge of a voxel
+    axes : ndarray, shape (3, 3)
+
+    Returns
+    -------
+    Grid
+    """
     affine = np.eye(4)
     affine[:3, :3] = axes * voxel_mm
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
@@ -243,7 +297,17 @@ def centred_grid(shape: tuple[int, int, int], voxel_mm: float, axes: NDArray[np.
 
 
 def head_deformation(template: Grid, random: np.random.Generator) -> Deformation:
-    """Draw the smooth deformation of the phantom's head (see `Deformation`)."""
+    """Draw the smooth deformation of the phantom's head (see `Deformation`).
+
+    Parameters
+    ----------
+    template : its grid
+    random : source of its coefficients
+
+    Returns
+    -------
+    Deformation
+    """
     frequency = np.indices((WARP_FREQUENCIES,) * 3).sum(axis=0)
     decay = np.where(frequency > 0, 1.0 / (1.0 + frequency) ** 2, 0.0)  # no mere shift; smooth
     coefficients = random.standard_normal((3, *decay.shape)) * decay
@@ -271,6 +335,10 @@ def template_points(
     deformation : of the head
     grid : whose voxels are followed
     to_t1w : world of the grid -> T1w world, 4 x 4
+
+    Returns
+    -------
+    ndarray
     """
     step = 3
     coarse = Grid(
@@ -289,6 +357,10 @@ def sample(image: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
     ----------
     image : to read
     points : world mm, shape (..., 3)
+
+    Returns
+    -------
+    ndarray
     """
     index = np.moveaxis(transform(inverse(image.affine), points), -1, 0)
     return interpolate(np.asarray(image.data, dtype=np.float32), index, beyond="constant")
@@ -304,6 +376,11 @@ def voi_means(
     pet : shape (X, Y, Z)
     field : world mm of the PET, shape of the VOIs + (3,)
     vois : masks by name
+
+    Returns
+    -------
+    dict
+        By name of the volume.
     """
     return {
         name: float(sample(pet, field[voi]).mean(dtype=np.float64)) for name, voi in vois.items()
@@ -314,7 +391,18 @@ def voi_means(
 
 
 def image_t1w(head: Volume, deformation: Deformation, random: np.random.Generator) -> Volume:
-    """Sagittal T1w of the deformed head with bias field and Rician noise."""
+    """Sagittal T1w of the deformed head with bias field and Rician noise.
+
+    Parameters
+    ----------
+    head : the template
+    deformation : of the head
+    random : source of the noise
+
+    Returns
+    -------
+    Volume
+    """
     to_posterior, to_inferior, to_left = [0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]
     axes = rotation(T1W_TILT_DEG) @ np.array([to_posterior, to_inferior, to_left]).T
     grid = centred_grid(T1W_SHAPE, T1W_VOXEL_MM, axes)
@@ -326,12 +414,30 @@ def image_t1w(head: Volume, deformation: Deformation, random: np.random.Generato
 
 
 def white_level(head: Volume) -> float:
-    """Intensity of white matter: almost the brightest large tissue of a T1w."""
+    """Intensity of white matter: almost the brightest large tissue of a T1w.
+
+    Parameters
+    ----------
+    head : the template
+
+    Returns
+    -------
+    float
+    """
     return float(np.percentile(head.data[head.data > 0], 98))
 
 
 def bias_field(grid: Grid) -> NDArray[np.float32]:
-    """Smooth receive field of a head coil: brighter at the rim, more so at the back and left."""
+    """Smooth receive field of a head coil: brighter at the rim, more so at the back and left.
+
+    Parameters
+    ----------
+    grid : of the T1w
+
+    Returns
+    -------
+    ndarray
+    """
     x, y, z = np.meshgrid(
         *(np.linspace(-1, 1, n, dtype=np.float32) for n in grid.shape), indexing="ij", sparse=True
     )
@@ -346,6 +452,11 @@ def classify(head: Volume, brain: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Grey, white and CSF fractions of the template brain from its intensities.
 
     A mixture of three Gaussians fitted by expectation-maximisation.
+
+    Parameters
+    ----------
+    head : the template
+    brain : its mask
 
     Returns
     -------
@@ -437,6 +548,10 @@ def solve_uptake(fixed: Mapping[str, float], cortical: Mapping[str, float], suvr
     ----------
     fixed, cortical : mean of every VOI in both parts of the PET
     suvr : wanted, of ``ctx`` over ``wc``
+
+    Returns
+    -------
+    float
     """
     uptake = (suvr * fixed["wc"] - fixed["ctx"]) / (cortical["ctx"] - suvr * cortical["wc"])
     if not 0 < uptake < MAX_UPTAKE:
@@ -454,6 +569,10 @@ def noisy_frames(pet: NDArray[np.float32], random: np.random.Generator) -> NDArr
     ----------
     pet : Bq/mL, shape (X, Y, Z)
     random : source of the noise
+
+    Returns
+    -------
+    ndarray
     """
     spread = np.sqrt(np.maximum(pet, 0) / ACTIVITY_BQML + 0.01) * (NOISE_PER_FRAME * ACTIVITY_BQML)
     frames = np.empty((*pet.shape, len(FRAME_START_S)), dtype=np.float32)
@@ -468,7 +587,16 @@ def noisy_frames(pet: NDArray[np.float32], random: np.random.Generator) -> NDArr
 
 
 def attenuate(pet: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What is left of ``pet`` without attenuation correction: a bright rim, a dark centre."""
+    """What is left of ``pet`` without attenuation correction: a bright rim, a dark centre.
+
+    Parameters
+    ----------
+    pet : of the phantom
+
+    Returns
+    -------
+    ndarray
+    """
     head = ndimage.binary_fill_holes(pet > 0.1 * ACTIVITY_BQML)
     depth_mm = ndimage.distance_transform_edt(head) * PET_VOXEL_MM
     return (pet * np.exp(-ATTENUATION_PER_MM * depth_mm)).astype(np.float32)

@@ -48,6 +48,15 @@ def atlas_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
     A file whose name holds ``{participant}``, or one in the space of the T1w, is one of every
     participant.
 
+    Parameters
+    ----------
+    _ : flag, which the messages say themselves
+    values : as typed
+
+    Returns
+    -------
+    tuple of AtlasChoice
+
     Raises
     ------
     UsageError
@@ -62,6 +71,15 @@ def atlas_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
 
 def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
     """``PROGRAM=DIR`` -> the parcellations of every participant that the program writes.
+
+    Parameters
+    ----------
+    _ : flag, which the messages say themselves
+    values : as typed
+
+    Returns
+    -------
+    tuple of AtlasChoice
 
     Raises
     ------
@@ -93,6 +111,15 @@ def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ..
 def reference_choices(_: str, values: Iterable[str]) -> tuple[ReferenceChoice, ...]:
     """``NAME`` of the table, or ``NAME=ATLAS:LABEL[,LABEL...]``.
 
+    Parameters
+    ----------
+    _ : flag, which the messages say themselves
+    values : as typed
+
+    Returns
+    -------
+    tuple of ReferenceChoice
+
     Raises
     ------
     UsageError
@@ -103,6 +130,15 @@ def reference_choices(_: str, values: Iterable[str]) -> tuple[ReferenceChoice, .
 
 def voi_spaces(_: str, values: Iterable[str]) -> tuple[str, ...]:
     """Spaces of tables and ratio images besides the template, for ``--output-spaces``.
+
+    Parameters
+    ----------
+    _ : flag, which the messages say themselves
+    values : as typed
+
+    Returns
+    -------
+    tuple of str
 
     Raises
     ------

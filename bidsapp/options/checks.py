@@ -26,7 +26,16 @@ _FILTERED_ELSEWHERE = ("t2w", "flair", "bold", "sbref", "fmap", "roi", "dwi", "a
 
 
 def finite(text: str) -> float:
-    """A number: neither text, NaN nor infinite."""
+    """A number: neither text, NaN nor infinite.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    float
+    """
     try:
         value = float(text)
     except ValueError:
@@ -37,7 +46,16 @@ def finite(text: str) -> float:
 
 
 def processes(text: str) -> int:
-    """A number of processes."""
+    """A number of processes.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    int
+    """
     if not re.fullmatch(r"[+-]?\d{1,9}", text, flags=re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number of processes")
     if not 1 <= int(text) <= _MOST_PROCESSES:
@@ -47,19 +65,46 @@ def processes(text: str) -> int:
 
 
 def absolute_path(text: str) -> Path:
-    """Absolute path without ``..``; symbolic links stay, so that messages show what was typed."""
+    """Absolute path without ``..``; symbolic links stay, so that messages show what was typed.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    Path
+    """
     return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() follows links
 
 
 def voxel_mm(text: str) -> int:
-    """A grid that the Centiloid volumes are drawn on."""
+    """A grid that the Centiloid volumes are drawn on.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    int
+    """
     if text not in ("1", "2"):
         raise argparse.ArgumentTypeError(f"{text!r:.40} is neither 1 nor 2 mm")
     return int(text)
 
 
 def gigabytes(text: str) -> float:
-    """``8G``, ``8000M`` or ``8000`` (MB, as other BIDS-Apps count) in GB."""
+    """``8G``, ``8000M`` or ``8000`` (MB, as other BIDS-Apps count) in GB.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    float
+    """
     match = re.fullmatch(r"([\d.]+)\s*([BKMGT]?)B?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not an amount of memory, such as 8G or 8000")
@@ -67,7 +112,16 @@ def gigabytes(text: str) -> float:
 
 
 def column_and_value(text: str) -> tuple[str, str]:
-    """``COLUMN=VALUE``."""
+    """``COLUMN=VALUE``.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    (str, str)
+    """
     column, sign, value = (part.strip() for part in text.partition("="))
     if not (column and sign and value):
         raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=VALUE, such as group=control")
@@ -75,7 +129,16 @@ def column_and_value(text: str) -> tuple[str, str]:
 
 
 def region_and_number(text: str) -> tuple[str | None, float]:
-    """``REGION=NUMBER`` or ``NUMBER``."""
+    """``REGION=NUMBER`` or ``NUMBER``.
+
+    Parameters
+    ----------
+    text : as typed
+
+    Returns
+    -------
+    (str or None, float)
+    """
     region, sign, number = text.rpartition("=")
     if sign and not region.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not REGION=NUMBER, such as universal=2")
@@ -83,37 +146,108 @@ def region_and_number(text: str) -> tuple[str | None, float]:
 
 
 def as_typed(_: str, value: Any) -> Any:
-    """What was typed."""
+    """What was typed.
+
+    Parameters
+    ----------
+    _ : flag
+    value : any
+
+    Returns
+    -------
+    Any
+        The same.
+    """
     return value
 
 
 def not_given(_: str, given: bool) -> bool:
-    """Whether a flag that leaves something out was not given."""
+    """Whether a flag that leaves something out was not given.
+
+    Parameters
+    ----------
+    _ : flag
+    given : whether it was typed
+
+    Returns
+    -------
+    bool
+    """
     return not given
 
 
 def work_dir(_: str, path: str | Path) -> Path:
-    """Folder of intermediate results, the default one, too."""
+    """Folder of intermediate results, the default one, too.
+
+    Parameters
+    ----------
+    _ : flag
+    path : as typed
+
+    Returns
+    -------
+    Path
+    """
     return absolute_path(str(path))
 
 
 def text(_: str, value: Any) -> str | None:
-    """Text of what was typed."""
+    """Text of what was typed.
+
+    Parameters
+    ----------
+    _ : flag
+    value : None where nothing was typed
+
+    Returns
+    -------
+    str or None
+    """
     return None if value is None else str(value)
 
 
 def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
-    """Labels of an entity, with or without its name, each once."""
+    """Labels of an entity, with or without its name, each once.
+
+    Parameters
+    ----------
+    entity : long name
+
+    Returns
+    -------
+    Callable
+        Check of flag and labels.
+    """
     return lambda _, values: once(_, [value.removeprefix(f"{entity}-") for value in values])
 
 
 def once(_: str, values: Iterable[Any]) -> tuple[Any, ...]:
-    """Values without repetition."""
+    """Values without repetition.
+
+    Parameters
+    ----------
+    _ : flag
+    values : as typed
+
+    Returns
+    -------
+    tuple of Any
+    """
     return tuple(dict.fromkeys(values))
 
 
 def several(kind: type[StrEnum]) -> Callable[[str, Sequence[str]], tuple[StrEnum, ...]]:
-    """Members of an enumeration without repetition; ``none`` stands alone."""
+    """Members of an enumeration without repetition; ``none`` stands alone.
+
+    Parameters
+    ----------
+    kind : enumeration
+
+    Returns
+    -------
+    Callable
+        Check of flag and values.
+    """
 
     def check(flag: str, values: Sequence[str]) -> tuple[StrEnum, ...]:
         if "none" in values and set(values) != {"none"}:
@@ -130,6 +264,10 @@ def window(flag: str, value: Sequence[float] | None) -> tuple[float, float] | No
     ----------
     flag : of the option
     value : minutes after injection
+
+    Returns
+    -------
+    (float, float) or None
     """
     if value is None:
         return None
@@ -148,6 +286,11 @@ def within(
     ----------
     words : what to give
     above, least, most : its limits, the first of which is not in it
+
+    Returns
+    -------
+    Callable
+        Check of flag and number.
     """
 
     def check(flag: str, value: float | None) -> float | None:
@@ -168,6 +311,10 @@ def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, flo
     ----------
     flag : of the option
     values : one FWHM in mm, or three
+
+    Returns
+    -------
+    (float, float, float) or None
     """
     if values is None:
         return None
@@ -184,6 +331,11 @@ def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
     ----------
     flag : of the option
     path : JSON; None for no filters
+
+    Returns
+    -------
+    dict
+        Entity -> value, by kind of image.
     """
     if path is None:
         return {}

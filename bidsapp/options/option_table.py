@@ -58,7 +58,16 @@ class Option:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Option:
-        """Option of a row of the table."""
+        """Option of a row of the table.
+
+        Parameters
+        ----------
+        row : of ``options.toml``
+
+        Returns
+        -------
+        Option
+        """
         given = dict(row)
         typed = {name: given.pop(name) for name in _FOR_ARGPARSE if name in given}
         if isinstance(typed.get("metavar"), list):
@@ -142,7 +151,16 @@ PROCESSING = {option.field: option for option in OPTIONS if option.keeps.startsw
 
 
 def option_of(flag: str) -> Option:
-    """Row of an option by one of its flags."""
+    """Row of an option by one of its flags.
+
+    Parameters
+    ----------
+    flag : such as ``--window``
+
+    Returns
+    -------
+    Option
+    """
     return next(option for option in OPTIONS if flag in option.flags)
 
 
@@ -151,7 +169,16 @@ _OF_TABLES = ("controls", "amyloid_cutoff", "tau_cutoff", "pair_days")
 
 
 def idle_options(given: settings.Settings) -> list[str]:
-    """Sentence about options that the run does not use; none without any."""
+    """Sentence about options that the run does not use; none without any.
+
+    Parameters
+    ----------
+    given : settings of the run
+
+    Returns
+    -------
+    list of str
+    """
     of_group = given.level is settings.Level.GROUP
     if of_group or given.reports_only:
         part: Any = given.processing
