@@ -89,6 +89,8 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
         return SeriesVerdict(Kind.DERIVED, reason)
     if modality in ("MR", "PT", "PET") and _is_no_image(header):
         return SeriesVerdict(Kind.OTHER, "(0008,0016) SOPClassUID is not that of an image in space")
+    if modality in ("MR", "PT", "PET") and (header.readable_number("SamplesPerPixel") or 1) > 1:
+        return SeriesVerdict(Kind.OTHER, "(0028,0002) SamplesPerPixel: a picture in colours")
     if modality == "MR":
         return _classify_mr(series, include_derived)
     if modality in ("PT", "PET"):
@@ -329,6 +331,8 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
         return SeriesVerdict(Kind.PROJECTION, "the series name says MIP")
     if name_matches("attenuation_map", name) or header.text("Units").upper() == "1CM":
         return SeriesVerdict(Kind.ATTENUATION_MAP, "a map of attenuation, not of activity")
+    if (units := header.text("Units").upper()) in tables()["units_of_function"]["units"]:
+        return SeriesVerdict(Kind.DERIVED, f"(0054,1001) Units is {units}: a map of function")
     corrected = header.texts("CorrectedImage")
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():

@@ -38,7 +38,12 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
             named = "NONE"
     elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
         verb = "lists" if clock.decay_corrected else "lacks"
-        raise refused("decay", "contradicting", named=named, verb=verb)
+        implied = _implied_references(model, clock)
+        if not any(_agrees(implied, moment_s) for moment_s in (model.scan_start_s, 0.0)):
+            raise refused("decay", "contradicting", named=named, verb=verb)
+        said = worded("decay", "by-factors", named=named, verb=verb)
+        model = replace(model, remarks=(*model.remarks, said))
+        named = "START" if named == "NONE" else named
     if named == "NONE":
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
         return replace(model, sources=sources)

@@ -42,6 +42,7 @@ from bidsapp.dicom.sidecar_tags import read_sidecar
 from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, DecisionRow
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.tracer import disagreement, find_tracer, second_injection
+from bidsapp.dicom.two_clocks import with_one_clock
 from bidsapp.dicom.units import to_bq_per_ml
 from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
@@ -173,6 +174,7 @@ class _Desk:
     _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
     _facts: dict[SeriesKey, PetFacts] = field(default_factory=dict)
     _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
+    _unscaled: dict[SeriesKey, BadDataError] = field(default_factory=dict)  # no activity by itself
     _seen: dict[object, Series] = field(default_factory=dict)  # by contents
 
     def judge(self, series: Series, labels: identity.Labels) -> None:
@@ -235,6 +237,7 @@ class _Desk:
         if named is None:
             return False, worded("tracer", "other-target")
         tracer, tracer_source = named
+        series = with_one_clock(series, stated.times)
         frames = _checked_frames(series)
         clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
@@ -248,7 +251,11 @@ class _Desk:
                                        dose_doubt(header, stated.values),
                                        Flag("lossy", lossy) if lossy else None)))  # fmt: skip
         half_life_s = clock.half_life_s or tracer.half_life_s
-        factor, units_source = to_bq_per_ml(series, times, half_life_s)
+        try:
+            factor, units_source = to_bq_per_ml(series, times, half_life_s)
+        except BadDataError as error:  # it may be there in units of activity, too
+            factor, units_source = 1.0, ""
+            self._unscaled[series.key] = error
         facts = PetFacts(
             header=header,
             clock=clock,
@@ -275,6 +282,12 @@ class _Desk:
         for key, twin in suv_twins(self.pets).items():
             reason = worded("units", "twin", other=self.rows[twin])
             self._change(key, decision=SKIPPED, reason=reason)
+        for part in self.pets:
+            key = part.scan.series.key
+            if key in self._unscaled and self.rows[key].decision == KEPT:
+                reason = without_file_name(str(self._unscaled[key]), part.scan.series.images)
+                self._change(key, decision=FAILED, reason=reason)
+                self.lost.append(LostScan(part.scan.participant, part.scan.start))
         parts = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
         scans = []
         for chain in join_parts(parts):

@@ -36,9 +36,9 @@ def is_compressed(path: Path) -> bool:
     """
     try:
         syntax = pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
+        return bool(syntax.is_compressed or syntax.is_deflated)
     except Exception:  # old files do not say; and what is broken, reading its pixels will tell
         return False
-    return bool(syntax.is_compressed or syntax.is_deflated)
 
 
 def decompress(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:

@@ -41,6 +41,7 @@ _SHARED = "SharedFunctionalGroupsSequence"
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
 _TIME = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)?:?([0-5]\d)?(?:\.(\d{1,6})\d*)?")
+_ROUNDING = 1e-4  # of a number; 1 ms of 10 s
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _LONGEST_FIRST = 64  # bytes of the first element, group length or character set
 _PADDING = " \0\t\r\n"
@@ -301,7 +302,7 @@ class Header:
 
 
 def shared_number(images: Sequence[Header], keyword: str, remedy: str) -> float | None:
-    """Return the number that a tag has in all of some images, None when it is absent.
+    """Return the number that a tag has in all of some images but for rounding; None when absent.
 
     Parameters
     ----------
@@ -319,9 +320,11 @@ def shared_number(images: Sequence[Header], keyword: str, remedy: str) -> float 
         It differs between them; the message ends with the remedy.
     """
     numbers = {image.number(keyword) for image in images}
-    if len(numbers) > 1:
+    known = [number for number in numbers if number is not None]
+    same = not known or max(known) - min(known) <= _ROUNDING * max(map(abs, known))
+    if not same or 0 < len(known) < len(numbers):
         raise images[0].error(keyword, f"differs between {remedy}")
-    return numbers.pop()
+    return images[0].number(keyword)
 
 
 def _is_coded(keyword: str, text: str) -> bool:
@@ -479,11 +482,18 @@ def _functional_groups(group: Dataset) -> Values:
     for element in group:
         if element.VR != "SQ" or not element.value:
             continue
-        item = element.value[0]
+        item = next(filter(_is_activity, element.value), element.value[0])
         if element.keyword == "MeasurementUnitsCodeSequence":
             values["MeasurementUnits"] = (str(item.get("CodeValue", "")),)
         values |= _texts(item, "instance", "series", "enhanced") | _functional_groups(item)
     return values
+
+
+def _is_activity(item: Dataset) -> bool:
+    """Whether an item maps to activity, which may stand beside the same as SUV."""
+    codes = item.get("MeasurementUnitsCodeSequence") or ()
+    table = tables()["enhanced"]["units"]
+    return any(table.get(str(code.get("CodeValue", ""))) == "BQML" for code in codes)
 
 
 def _classic(values: Values, number: int) -> Values:

@@ -8,6 +8,7 @@ dual-window study, keeps them apart: the head may have moved, and its parts are 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -58,10 +59,13 @@ def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
     list of list of SeriesPart
     """
     chains: list[list[SeriesPart]] = []
+    of_person: dict[str, list[list[SeriesPart]]] = defaultdict(list)
     for part in sorted(parts, key=lambda part: (part.scan.start, part.scan.series.key)):
-        chain = next((chain for chain in chains if _continues(chain[-1], part)), None)
+        own = of_person[part.scan.participant]
+        chain = next((chain for chain in own if _continues(chain[-1], part)), None)
         if chain is None:
-            chains.append([part])
+            own.append([part])
+            chains.append(own[-1])
         else:
             chain.append(part)
     return chains

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
+from bidsapp.data.tracers import half_lives_s
 from bidsapp.dicom.clocks import (
     Beginning,
     Notes,
@@ -27,16 +29,27 @@ from bidsapp.dicom.clocks import (
     zone_of_series,
 )
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.header import Header, shared_number
-from bidsapp.dicom.scan_times import LONGEST_BREAK_S, FrameClock, ScanClock, TimeModel
+from bidsapp.dicom.header import Header, shared_number, tag_name
+from bidsapp.dicom.scan_times import (
+    CLOCKS_DISAGREE,
+    LONGEST_BREAK_S,
+    NOTED_S,
+    SECOND,
+    FrameClock,
+    ScanClock,
+    TimeModel,
+)
 from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.volumes import is_volume
 
-_MOMENTS = (
+MOMENT_TAGS = (
     *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
     *("DecayCorrectionDateTime", "SiemensDecayCorrectionDateTime"),
 )
 _SAME_DECAY = 2e-5  # factors of one frame; those of two frames of a second differ by 1e-4
+_UNITS_S = {"min": 60.0, "h": 3600.0, "ms": 1e-3}
+_SAME_HALF_LIFE, _OTHER_HALF_LIFE = 0.02, 0.05  # of that of a nuclide, rounded or not in s
+_SHORTEST_STATIC_S = 5.0  # an hour written in s instead of ms is less
 _HALF_LIVES_S = (60.0, 1e6)  # from O-15 to I-124
 
 Frame = tuple[Header, ...]
@@ -313,19 +326,26 @@ def scan_clock(
     header = series.header
     corrected = " ".join(header.texts("CorrectedImage")).upper()
     notes: Notes = dict.fromkeys(header.texts("ClockRemark"))
-    zone, about_zone = zone_of_series(series.images, _MOMENTS)
+    zone, about_zone = zone_of_series(series.images, MOMENT_TAGS)
     if about_zone:
         notes[about_zone] = None
+    notes |= dict.fromkeys(filter(None, [_half_life(header)[1]]))
+    if stated is None and not stated_times.keys:
+        notes |= dict.fromkeys(_about_injections(series.images))
     began = beginning(header, notes)
-    moments = {key: date_time(header, key, zone, notes) for key in _MOMENTS}
+    moments = {key: date_time(header, key, zone, notes) for key in MOMENT_TAGS}
     durations = stated_times.durations_s
     if durations and len(durations) != len(frames):
         raise refused("frame-times", "stated-durations", given=len(durations), n=len(frames))
+    clocks = tuple(
+        _frame_clock(frame, durations[i] if durations else None, zone, began, notes)
+        for i, frame in enumerate(frames)
+    )
+    longest = max(clock.duration_s for clock in clocks)
+    if header.text("SeriesType").startswith(("STATIC", "WHOLE")) and longest < _SHORTEST_STATIC_S:
+        raise refused("frame-times", "not-of-static", duration=longest)
     return ScanClock(
-        frames=tuple(
-            _frame_clock(frame, durations[i] if durations else None, zone, began, notes)
-            for i, frame in enumerate(frames)
-        ),
+        frames=clocks,
         series_start=series_start(header, zone, notes),
         injection=moments["RadiopharmaceuticalStartDateTime"],
         injection_private=moments["GEAdministrationDateTime"],
@@ -340,6 +360,31 @@ def scan_clock(
         notes=tuple(notes),
         zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight
     )
+
+
+def _about_injections(images: Sequence[Header]) -> Iterator[str]:
+    """Tell of injections that differ between the images of a series.
+
+    Raises
+    ------
+    BadDataError
+        They are those of several scans.
+    """
+    for keyword in ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"):
+        unlike = {image.texts(keyword): image for image in images}.values()
+        known = [since for image in unlike if (since := _injected(image, keyword)) is not None]
+        apart = max(known, default=timedelta(0)) - min(known, default=timedelta(0))
+        if apart > CLOCKS_DISAGREE:
+            raise refused("injection", "contradictory", tag=tag_name(keyword))
+        if apart > NOTED_S * SECOND:
+            yield worded("injection", "differs", tag=tag_name(keyword))
+
+
+def _injected(image: Header, keyword: str) -> timedelta | None:
+    if not keyword.endswith("DateTime"):
+        return time_of_day(image, keyword)
+    moment = date_time(image, keyword)
+    return None if moment is None else moment - UNDATED
 
 
 def half_life(header: Header) -> float | None:
@@ -358,10 +403,24 @@ def half_life(header: Header) -> float | None:
     BadDataError
         It belongs to no PET tracer.
     """
+    return _half_life(header)[0]
+
+
+def _half_life(header: Header) -> tuple[float | None, str | None]:
+    """Half-life in s, and what to tell of a number that is one of a tracer in another unit."""
     value = header.number("RadionuclideHalfLife")
+    if value is not None and not _is_a_half_life(value, _OTHER_HALF_LIFE):
+        for unit, seconds in _UNITS_S.items():
+            if _is_a_half_life(value * seconds, _SAME_HALF_LIFE):
+                note = worded("half-life", "other-unit", value=value, unit=unit)
+                return value * seconds, note
     if value is not None and not _HALF_LIVES_S[0] <= value <= _HALF_LIVES_S[1]:
         raise header.error("RadionuclideHalfLife", f"is {value:g} s, no tracer's; correct it")
-    return value
+    return value, None
+
+
+def _is_a_half_life(seconds: float, tolerance: float) -> bool:
+    return any(abs(seconds / known - 1) <= tolerance for known in half_lives_s().values())
 
 
 def _frame_clock(

@@ -156,6 +156,8 @@ def _decoded(path: Path) -> NDArray[np.generic]:
         dataset = _read(path)
         dataset.pixel_array_options(correct_unused_bits=False)
         pixels = np.asarray(dataset.pixel_array)
+    except NotImplementedError as error:
+        raise refused("pixels", "own-syntax", path=path) from error
     except Exception as error:  # pydicom raises some twenty classes on broken pixel data
         raise refused("pixels", "not-decoded", path=path, error=type(error).__name__) from error
     if pixels.dtype.kind in "iu":

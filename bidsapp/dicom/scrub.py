@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
 
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Header
@@ -44,14 +45,16 @@ class Scrubber:
         words |= {text for birth in births for text in _dates(birth)}
         words = {_normal(word).strip() for word in words}
         words = {word for word in words if word and not (len(word) < 3 and word.isdigit())}
-        self._all = _pattern(words)
-        self._long = _pattern(w for w in words if len(w) >= _SHORTEST_WORD or not w.isascii())
+        long = (word for word in words if len(word) >= _SHORTEST_WORD or not word.isascii())
+        # Sentences about many people are few, and a search for all their names takes its time.
+        self._without_all = lru_cache(maxsize=4096)(partial(_removed, _pattern(words)))
+        self._without_long = lru_cache(maxsize=4096)(partial(_removed, _pattern(long)))
 
     def __call__(self, sentence: str) -> str:
         """Return a sentence of ours with all such words replaced, and its long quotes cut."""
         parts = _QUOTE.split(sentence)  # what is quoted has the odd places
         return "".join(
-            f"'{shortened(self.text(part))}'" if place % 2 else _removed(self._long, part)
+            f"'{shortened(self.text(part))}'" if place % 2 else self._without_long(part)
             for place, part in enumerate(parts)
         )
 
@@ -66,7 +69,7 @@ class Scrubber:
         -------
         str
         """
-        return _removed(self._all, text)
+        return self._without_all(text)
 
 
 def without_file_name(sentence: str, images: Iterable[Header]) -> str:

@@ -212,7 +212,8 @@ def _radiochemistry(
         "ModeOfAdministration": ("bolus", worded("dose", "bolus")),
     }
     for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
-        if (value := header.number(key)) is not None:
+        value = half_life(header) if key == "RadionuclideHalfLife" else header.number(key)
+        if value is not None:
             entries[key] = (_seconds(value), tag_name(key))
     if (volume := header.number("RadiopharmaceuticalVolume")) is not None:
         entries["InjectedVolume"] = (volume, f"{tag_name('RadiopharmaceuticalVolume')}, mL")

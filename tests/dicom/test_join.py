@@ -171,6 +171,35 @@ def test_units_that_nothing_calibrates_are_refused(
     assert said in error
 
 
+@pytest.mark.parametrize("units", ["CNTS", "PROPCPS", "GML"])
+def test_what_nothing_calibrates_is_no_error_where_its_activity_is_there(
+    tmp_path: Path, units: str
+) -> None:
+    """Many consoles send both."""
+    replace(Pet(), units=units).write(tmp_path / "in" / "other")
+    Pet().write(tmp_path / "in" / "bq")
+    report = run(tmp_path / "in", tmp_path / "bids")
+    assert report.errors == []
+    assert sorted(row.decision for row in report.rows) == ["kept", "skipped"]
+
+
+def test_a_map_of_function_and_a_picture_in_colours_are_no_error(tmp_path: Path) -> None:
+    replace(Pet(), units="MLMINML", description="Patlak").write(tmp_path / "in" / "map")
+    pictures = list(Pet(frames=((5400, 1200),)).datasets())
+    for data in pictures:
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+        data.PixelData = bytes(20 * 18 * 3)
+        del data.RescaleSlope
+    write(tmp_path / "in" / "pictures", pictures)
+    report = run(tmp_path / "in", tmp_path / "bids")
+    assert report.errors == []
+    assert {row.kind: row.reason for row in report.rows} == {
+        "derived": "(0054,1001) Units is MLMINML: a map of function",
+        "other": "(0028,0002) SamplesPerPixel: a picture in colours",
+    }
+
+
 def test_the_moment_of_siemens_says_what_is_corrected_to(tmp_path: Path) -> None:
     """Without decay factors the private (0071,1022) speaks."""
     pet = Pet(reference="zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from datetime import datetime, time, timedelta
@@ -54,6 +55,24 @@ def test_enhanced_pet_is_the_same_as_single_slices(tmp_path: Path, shuffled: boo
                 "InjectedRadioactivity", "DecayCorrectionFactor"):  # fmt: skip
         assert first[key] == second[key], key
     assert "DecayCorrectionDateTime" in second["CentiPET"]["Sources"]["ImageDecayCorrectionTime"]
+
+
+def test_activity_is_taken_where_suv_stands_before_it(tmp_path: Path) -> None:
+    """Both in (0040,9096) RealWorldValueMappingSequence, and no weight."""
+    slices = list(Pet().datasets())
+    whole = enhanced(slices)
+    for group in whole.PerFrameFunctionalGroupsSequence:
+        (activity,) = group.RealWorldValueMappingSequence
+        suv = copy.deepcopy(activity)
+        suv.RealWorldValueSlope *= 1e-3
+        suv.MeasurementUnitsCodeSequence[0].CodeValue = "g/ml{SUVbw}"
+        group.RealWorldValueMappingSequence = [suv, activity]
+    write(tmp_path / "multi", [whole])
+    write(tmp_path / "single", slices)
+    for kind in ("multi", "single"):
+        assert run(tmp_path / kind, tmp_path / f"bids_{kind}").errors == []
+    one, other = (only(tmp_path / f"bids_{kind}", "*_pet.nii.gz") for kind in ("multi", "single"))
+    np.testing.assert_allclose(one.get_fdata(), other.get_fdata(), rtol=1e-5)
 
 
 def test_enhanced_mr_is_a_t1w(tmp_path: Path) -> None:

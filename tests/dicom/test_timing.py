@@ -51,6 +51,8 @@ def pets(draw: st.DrawFn) -> Pet:
     dynamic = draw(st.booleans())
     first_ms = draw(st.integers(-60_000, 20_000) if dynamic else st.integers(600_000, 25_000_000))
     durations = draw(st.lists(st.integers(1_000, 900_000), min_size=1, max_size=6))
+    if len(durations) == 1:  # a static scan of a second is refused
+        durations[0] += 5_000
     if len(durations) == 1 and first_ms == 0:  # a single frame at the injection is told
         first_ms = 1
     if first_ms < 0:
@@ -348,8 +350,9 @@ def test_no_decay_correction() -> None:
 
 
 def test_decay_tags_that_contradict_each_other_are_refused() -> None:
+    unproven = tuple(replace(frame, decay_factor=None) for frame in clock().frames)
     with pytest.raises(BadDataError, match="lacks DECY"):
-        time_model(clock(decay_corrected=False))
+        time_model(clock(decay_corrected=False, frames=unproven))
     with pytest.raises(BadDataError, match=r"DecayCorrection and .* are missing"):
         time_model(clock(decay_correction="", decay_corrected=None))
     with pytest.raises(BadDataError, match="is 'YES'"):

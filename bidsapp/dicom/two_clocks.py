@@ -1,0 +1,101 @@
+"""Which of two times counts, where (0008,002A) and (0008,0032) of a PET contradict each other.
+
+An anonymiser, a gateway or a console may change one of them, or write the time of the series into
+one and those of the frames into the other.  What tells frames apart counts, else what begins with
+the series; where neither is clear the scan is refused, for each would give another uptake time.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bidsapp.bids.stated import StatedTimes
+from bidsapp.bids.values import midnight, shorter_way
+from bidsapp.data.sentences import refused, worded
+from bidsapp.dicom.clocks import acquired, time_of_day, zone_of_series
+from bidsapp.dicom.header import Header
+from bidsapp.dicom.pet_frames import MOMENT_TAGS
+from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
+from bidsapp.dicom.series import Series
+from bidsapp.dicom.volumes import is_volume
+
+_DATE_TIME, _TIME = "AcquisitionDateTime", "AcquisitionTime"
+
+
+def with_one_clock(series: Series, stated: StatedTimes) -> Series:
+    """Leave (0008,002A) out of a PET where (0008,0032) counts, and remark what was contradictory.
+
+    Parameters
+    ----------
+    series : a PET; those of many images a file say when each was acquired in one way only
+    stated : times that the user states; with them nothing is refused
+
+    Returns
+    -------
+    Series
+        The same with one time of acquisition.
+
+    Raises
+    ------
+    BadDataError
+        Both tell frames apart, lie further apart than clocks do, and the series begins with
+        neither or with both.
+    """
+    images = series.images
+    if is_volume(series.header.path) or series.header.frame is not None:
+        return series
+    zone, _ = zone_of_series(images, MOMENT_TAGS)
+    without = [_changed(image, **{_DATE_TIME: ()}) for image in images]
+    both = [
+        (moment, clock)
+        for image, other in zip(images, without, strict=True)
+        if image.text(_DATE_TIME) and image.text(_TIME)
+        if (moment := acquired(image, zone)) and (clock := acquired(other, zone))
+        if clock != midnight(clock)
+    ]
+    apart = [_apart(moment, clock) for moment, clock in both]
+    if not apart or max(apart) <= NOTED_S * SECOND:
+        return series
+    by_moment, by_clock = ([pair[which] for pair in both] for which in (0, 1))
+    of_series = [len(set(moments)) == 1 for moments in (by_moment, by_clock)]
+    if of_series == [False, True]:
+        return series
+    if of_series == [True, False]:
+        return replace(series, images=tuple(without))
+    if max(apart) <= CLOCKS_DISAGREE:
+        return _remarked(series, _DATE_TIME)
+    begins = [_begins(images, min(moments)) for moments in (by_moment, by_clock)]
+    if by_moment[0] == midnight(by_moment[0]) or begins == [False, True]:
+        return _remarked(replace(series, images=tuple(without)), _TIME)
+    if begins == [True, False] or stated.scan_start_s is not None or stated.frame_start_s:
+        return _remarked(series, _DATE_TIME)
+    raise refused("frame-times", "two-clocks")
+
+
+def _begins(images: Sequence[Header], start: datetime) -> bool:
+    """Whether a scan that starts then begins with its series, or where FrameReferenceTime says."""
+    series = time_of_day(images[0], "SeriesTime")
+    if series is None:
+        return False
+    references = [image.readable_number("FrameReferenceTime") for image in images]
+    after = [0.0, min((ms / 1000 for ms in references if ms is not None), default=0.0)]
+    begin = midnight(start) + series
+    return any(_apart(start, begin + timedelta(seconds=s)) <= CLOCKS_DISAGREE for s in after)
+
+
+def _apart(moment: datetime, other: datetime) -> timedelta:
+    """Time between two times of day; dates may have been shifted in one tag alone."""
+    return abs(shorter_way((moment - midnight(moment)) - (other - midnight(other))))
+
+
+def _remarked(series: Series, used: str) -> Series:
+    first, *others = series.images
+    said = (*first.texts("ClockRemark"), worded("frame-times", "clock-used", used=used))
+    return replace(series, images=(_changed(first, ClockRemark=said), *others))
+
+
+def _changed(image: Header, **values: tuple[str, ...]) -> Header:
+    return replace(image, values=ChainMap(values, image.values))  # type: ignore[arg-type]

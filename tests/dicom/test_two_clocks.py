@@ -1,0 +1,194 @@
+"""Tags that say the same of a PET twice, and contradict each other or their unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dicom_studies import C11_S, Pet, set_times, write
+from pydicom.dataset import Dataset
+
+from bidsapp.dicom.convert import convert
+from bidsapp.settings import DicomInput
+
+STATIC = Pet(frames=((5400, 1200),), reference="absent")
+DYNAMIC = Pet(reference="absent")
+Edit = Callable[[Dataset, int], None]
+
+
+def converted(tmp_path: Path, pet: Pet, edit: Edit, **stated: object) -> dict | str:
+    """Sidecar of a PET whose data sets were edited, or why there is none."""
+    datasets = list(pet.datasets())
+    for number, data in enumerate(datasets):
+        edit(data, number)
+    write(tmp_path / "in", datasets)
+    metadata = None
+    if stated:
+        metadata = tmp_path / "stated.json"
+        metadata.write_text(json.dumps({"*": stated}))
+    report = convert(DicomInput(tmp_path / "in", metadata=metadata), tmp_path / "bids", nprocs=1)
+    if report.errors:
+        (error,) = report.errors
+        return error
+    (path,) = (tmp_path / "bids").rglob("*_pet.json")
+    return json.loads(path.read_text())
+
+
+def flags(sidecar: dict | str) -> str:
+    assert isinstance(sidecar, dict), sidecar
+    return " ".join(flag["message"] for flag in sidecar["CentiPET"]["Flags"])
+
+
+def date_time(hours: float) -> Edit:
+    """(0008,002A) that lies some hours after (0008,0032)."""
+
+    def edit(data: Dataset, _: int) -> None:
+        own = datetime.strptime(data.AcquisitionDate + data.AcquisitionTime, "%Y%m%d%H%M%S.%f")
+        data.AcquisitionDateTime = f"{own + timedelta(hours=hours):%Y%m%d%H%M%S.%f}"
+
+    return edit
+
+
+@pytest.mark.parametrize("hours", [-1, 1, 2.5])
+@pytest.mark.parametrize("pet", [STATIC, DYNAMIC, replace(DYNAMIC, reference="start")])
+def test_what_begins_with_the_series_counts(tmp_path: Path, pet: Pet, hours: float) -> None:
+    """A date-time in UTC that does not say so, say."""
+    sidecar = converted(tmp_path, pet, date_time(hours))
+    assert "AcquisitionTime contradict each other; AcquisitionTime was used" in flags(sidecar)
+    assert sidecar["FrameTimesStart"] == [start for start, _ in pet.frames]
+
+
+def test_a_date_time_that_begins_with_the_series_counts(tmp_path: Path) -> None:
+    def edit(data: Dataset, number: int) -> None:
+        date_time(0)(data, number)
+        set_times(data, "Acquisition", datetime(2021, 3, 2, 9, 34, 30))
+
+    sidecar = converted(tmp_path, STATIC, edit)
+    assert "AcquisitionDateTime was used" in flags(sidecar)
+    assert sidecar["FrameTimesStart"] == [5400]
+
+
+def test_clocks_of_which_neither_begins_with_the_series_are_refused(tmp_path: Path) -> None:
+    def edit(data: Dataset, number: int) -> None:
+        date_time(1)(data, number)
+        data.SeriesTime = data.StudyTime = "170000"
+
+    assert "SeriesTime does not tell which is right" in converted(tmp_path / "a", STATIC, edit)
+    sidecar = converted(tmp_path / "b", STATIC, edit, ScanStart=5400)
+    assert sidecar["FrameTimesStart"] == [5400] and "stated" in flags(sidecar)
+
+
+def test_one_date_time_of_all_frames_is_that_of_the_series(tmp_path: Path) -> None:
+    """Without reference times or factors it made frames that nothing tells apart."""
+
+    def edit(data: Dataset, _: int) -> None:
+        data.AcquisitionDateTime = "20210302113430"
+        del data.DecayFactor
+
+    sidecar = converted(tmp_path, DYNAMIC, edit)
+    assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300] and flags(sidecar) == ""
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(2, "that of the first was used"), (60, None)])
+def test_injections_that_differ_between_images(
+    tmp_path: Path, minutes: int, told: str | None
+) -> None:
+    def edit(data: Dataset, number: int) -> None:
+        item = data.RadiopharmaceuticalInformationSequence[0]
+        moment = DYNAMIC.injection - timedelta(minutes=minutes * (number > 17))
+        item.RadiopharmaceuticalStartTime = f"{moment:%H%M%S}"
+        item.RadiopharmaceuticalStartDateTime = f"{moment:%Y%m%d%H%M%S}"
+
+    sidecar = converted(tmp_path / "a", DYNAMIC, edit)
+    if told:
+        assert told in flags(sidecar) and sidecar["ScanStart"] == 5400
+    else:
+        assert "differs by more than 15 min between the images" in sidecar
+        assert (
+            converted(tmp_path / "b", DYNAMIC, edit, InjectionTime="10:04:30")["ScanStart"] == 5400
+        )
+
+
+@pytest.mark.parametrize(
+    ("pet", "text", "unit"),
+    [
+        (STATIC, "109.77", "min"),
+        (STATIC, "1.83", "h"),
+        (STATIC, "6586200", "ms"),
+        (replace(STATIC, half_life=C11_S, nuclide="^11^Carbon", tracer="PIB"), "20.4", "min"),
+    ],
+)
+def test_a_half_life_is_read_in_the_unit_that_makes_one(
+    tmp_path: Path, pet: Pet, text: str, unit: str
+) -> None:
+    def edit(data: Dataset, _: int) -> None:
+        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = text
+
+    sidecar = converted(tmp_path, pet, edit)
+    assert f"it was read as {unit}" in flags(sidecar)
+    assert sidecar["RadionuclideHalfLife"] == pytest.approx(pet.half_life, rel=0.01)
+    assert sidecar["ImageDecayCorrectionTime"] == 5400
+
+
+def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
+    def edit(data: Dataset, _: int) -> None:
+        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "2.5"
+
+    assert "no tracer's" in converted(tmp_path, STATIC, edit)
+
+
+def test_frame_durations_are_the_same_but_for_rounding(tmp_path: Path) -> None:
+    def edit(data: Dataset, number: int) -> None:
+        data.ActualFrameDuration = 300_000 + number % 2
+
+    assert converted(tmp_path, DYNAMIC, edit)["FrameDuration"] == pytest.approx([300] * 4, abs=0.01)
+
+
+def test_a_static_scan_of_a_second_is_refused(tmp_path: Path) -> None:
+    """20 min in s, where DICOM counts in ms: the decay reference was wrong, too."""
+
+    def edit(data: Dataset, _: int) -> None:
+        data.ActualFrameDuration = 1200
+
+    assert "static scan of 1.2 s" in converted(tmp_path / "a", STATIC, edit)
+    sidecar = converted(tmp_path / "b", STATIC, edit, FrameDuration=[1200])
+    assert sidecar["FrameDuration"] == [1200] and sidecar["ImageDecayCorrectionTime"] == 5400
+
+
+@pytest.mark.parametrize("corrected", [("ATTN",), ("ATTN", "DECY")])
+def test_factors_decide_whether_an_image_is_decay_corrected(
+    tmp_path: Path, corrected: tuple[str, ...]
+) -> None:
+    def edit(data: Dataset, _: int) -> None:
+        data.CorrectedImage = list(corrected)
+        data.DecayCorrection = "NONE" if "DECY" in corrected else "START"
+
+    def without(data: Dataset, number: int) -> None:
+        edit(data, number)
+        del data.DecayFactor
+
+    sidecar = converted(tmp_path / "a", DYNAMIC, edit)
+    assert sidecar["ImageDecayCorrectionTime"] == 5400
+    assert "by (0054,1321) DecayFactor the image is decay-corrected" in flags(sidecar)
+    assert "correct one of the two" in converted(tmp_path / "b", DYNAMIC, without)
+
+
+def test_pixels_of_a_transfer_syntax_of_its_own_are_refused(tmp_path: Path) -> None:
+    def edit(data: Dataset, _: int) -> None:
+        data.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"  # GE: big endian pixels
+
+    datasets = list(STATIC.datasets())
+    for data in datasets:
+        edit(data, 0)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, data in enumerate(datasets):
+        data.save_as(
+            folder / f"{number}", implicit_vr=False, little_endian=True, enforce_file_format=False
+        )
+    report = convert(DicomInput(folder), tmp_path / "bids", nprocs=1)
+    assert "TransferSyntaxUID is not one of DICOM" in report.errors[0]
