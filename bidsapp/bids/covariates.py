@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,32 +27,41 @@ _MONTH, _ANY = r"(?:0[1-9]|1[0-2])", r"[^\W\d_]{3,9}"
 _ENGLISH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _NAMED = "|".join(read_table("cohort")["dates"]["months"])
 _GAP = r"[-./,\s]*"
+_GAP_OR_OF = rf"{_GAP}(?:(?:of|de|del|di)\s+)?"
 
 
-def _spelled(month: str) -> str:
+def _spelled(month: str, gap: str = _GAP) -> str:
     """Day, month by name and year in the orders of use."""
     day = rf"{_UP_TO_31}(?:st|nd|rd|th)?"
     orders = (day, month, _YEAR), (_YEAR, month, day), (month, day, rf"(?<!\d){_YEAR}")
-    return "|".join(_GAP.join(order) for order in orders)
+    return "|".join(gap.join(order) for order in orders)
 
 
 _DATE = re.compile(
     rf"""(?<!\d)(?:
-      {_YEAR}[-./\s]{_UP_TO_31}[-./\s]{_UP_TO_31}
-    | {_UP_TO_31}[-./\s]{_UP_TO_31}[-./\s]{_YEAR}
+      {_YEAR}[-./_\s]{_UP_TO_31}[-./_\s]{_UP_TO_31}
+    | {_UP_TO_31}[-./_\s]{_UP_TO_31}[-./_\s]{_YEAR}
     | {_UP_TO_31}[./]{_UP_TO_31}[./]\d\d
     | {_YEAR}{_MONTH}(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?
     | (?<![\w.])(?:{_YEAR}[-/]{_MONTH} | (?:{_MONTH}|[1-9])[-/]{_YEAR} | 0[1-9]\.{_YEAR})
     | {_YEAR}\s*[\u5e74\ub144]\s*{_UP_TO_31}\s*[\u6708\uc6d4](?:\s*{_UP_TO_31})?
-    | {_spelled(_ENGLISH)}
+    | {_spelled(_ENGLISH)} | {_spelled(f"(?:{_NAMED})", _GAP_OR_OF)}
     | (?<![^\W_])(?:{_NAMED}){_GAP}(?:of\s+)?{_YEAR} | {_YEAR}{_GAP}(?:{_NAMED})(?![^\W_])
     | ^\s*(?:{_spelled(_ANY)})
+    | ^\s*(?:{_MONTH}\s+{_YEAR} | {_YEAR}\s+{_MONTH} | {_YEAR}/[1-9])\s*$
+    | ^\s*{_YEAR}-?W[0-5]\d(?:-?[1-7])?\s*$
     )(?!\d)""",
     re.VERBOSE | re.IGNORECASE,
 )
-# As spreadsheets show a day or a month: 20-May, May-20.
+# As spreadsheets show a day or a month: 20-May, May-20. Without a sign between, a code: MAR01.
 _SHORT_DATE = re.compile(
-    rf"\s*(?:(?:{_NAMED})[-./,'\u2019\s]*\d\d?|{_UP_TO_31}{_GAP}(?:{_NAMED}))\s*", re.IGNORECASE
+    rf"\s*(?:(?:{_NAMED})[-./,'\u2019\s]+\d\d?(?:st|nd|rd|th)?"
+    rf"|{_UP_TO_31}(?:st|nd|rd|th)?[-./,\s]+(?:of\s+|de\s+)?(?:{_NAMED}))\s*",
+    re.IGNORECASE,
+)
+# Columns of dates by their names, whatever is in their cells: serial numbers of days, 202005.
+_DATE_WORDS = frozenset(
+    ["date", "datetime", "dob", "birth", "birthday", "birthdate", "born", "datum", "timestamp"]
 )
 
 
@@ -77,10 +87,26 @@ def holds_date(text: str) -> bool:
     """
     # most of thousands of cells have fewer than the four digits of a year
     n_digits = sum(map(str.isdigit, text))
+    if n_digits and not text.isascii():
+        text = "".join(str(unicodedata.decimal(sign, sign)) for sign in text)
     if n_digits >= 4:
         return _DATE.search(text) is not None
     is_word = n_digits > 0 and any(map(str.isalpha, text))
     return is_word and _SHORT_DATE.fullmatch(text) is not None
+
+
+def is_date_cell(column: str, text: str) -> bool:
+    """Whether a cell of a table is a date, by itself or by the name of its column.
+
+    >>> is_date_cell("DateOfBirth", "18341"), is_date_cell("site", "MAR01")
+    (True, False)
+    >>> is_date_cell("birth_year", "1950"), is_date_cell("age_at_scan_date", "72.5")
+    (False, False)
+    """
+    if holds_date(text):
+        return True
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower())
+    return not _DATE_WORDS.isdisjoint(words) and sum(map(str.isdigit, text)) > 4
 
 
 def age_years(text: str | None) -> int | float | None:
@@ -179,7 +205,7 @@ def without_dates(row: Mapping[str, str]) -> dict[str, str | None]:
     return {
         name: None if value in ("", "n/a") else value
         for name, value in row.items()
-        if name.lower() != "acq_time" and (name.lower() in kept or not holds_date(value))
+        if name.lower() != "acq_time" and (name.lower() in kept or not is_date_cell(name, value))
     }
 
 

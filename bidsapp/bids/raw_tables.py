@@ -6,10 +6,13 @@ read, is told.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +23,13 @@ from bidsapp.errors import NoInputError
 from bidsapp.io.reading import read_bytes
 from bidsapp.plain import some
 
+# Other names of the column that says whom or what a row is about, without signs.
+_KEY_NAMES = {
+    "participant_id": ("participant", "subject", "subjectid", "subid", "subjid", "patientid", "id"),
+    "session_id": ("session", "ses", "visit", "visitid", "viscode", "id"),
+    "filename": ("file", "path"),
+}
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")  # of no width; web pages give them along
 _MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 
 
@@ -134,15 +144,15 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
 
 def _read(path: Path, column: str, prefix: str) -> RawTable:
     try:
-        changed = path.stat().st_mtime_ns
+        changed = path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns
     except OSError:
         return RawTable()  # nobody has to give it
     return _table(path, changed, column, prefix)
 
 
 @lru_cache(maxsize=64)
-def _table(path: Path, _changed: int, column: str, prefix: str) -> RawTable:
-    """Table of a file; kept as long as the file does not change."""
+def _table(path: Path, _changed: tuple[int, int], column: str, prefix: str) -> RawTable:
+    """Table of a file; kept as long as neither the file nor what lies beside it changes."""
     try:
         text, problems = _decoded(read_bytes(path))
     except OSError as error:
@@ -154,12 +164,49 @@ def _table(path: Path, _changed: int, column: str, prefix: str) -> RawTable:
         return RawTable(problems=(f"{path.name}: is empty",))
     key_of = scan_key if not prefix else lambda value: _prefixed(value, prefix)
     where = _key_column(header, lines, column, prefix, problems)
+    if prefix and re.match(rf"{prefix}(?!id$)\w", header[where], re.IGNORECASE):
+        return RawTable(problems=(f"{path.name}: has no line of column names and was not used",))
+    if prefix:
+        meant = _meant({key_of(line[where]) for line in lines if where < len(line)}, path, prefix)
+        key_of = _renaming(key_of, meant)
     rows, contradicted = _by_key(header, lines, where, key_of, problems)
     return RawTable(rows, tuple(f"{path.name}: {text}" for text in problems), contradicted)
 
 
+def _meant(keys: Iterable[str], table: Path, prefix: str) -> dict[str, str]:
+    """Folders beside a table that keys without one mean, where a spreadsheet took zeros off, say.
+
+    Only where one key alone and one folder alone are alike.
+    """
+    with os.scandir(table.parent) as entries:
+        folders = {e.name for e in entries if e.name.startswith(prefix) and e.is_dir()}
+    alike: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for key in {*keys} - folders - {""}:
+        alike[_bare(key, prefix)][0].add(key)
+    for folder in folders - {*keys}:
+        alike[_bare(folder, prefix)][1].add(folder)
+    return {min(k): min(f) for k, f in alike.values() if len(k) == len(f) == 1}
+
+
+def _bare(key: str, prefix: str) -> str:
+    """A label without case, signs and leading zeros.
+
+    >>> _bare("sub-002_S_0295", "sub-"), _bare("sub-sub_1.0", "sub-"), _bare("ses-M006", "ses-")
+    ('2s295', '1', 'm6')
+    """
+    label = re.sub(r"\.0+$", "", key[len(prefix) :].lower())
+    label = re.sub(rf"^{prefix[:-1]}[\W_]+|[\W_]", "", label)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", label)
+
+
+def _renaming(key_of: Callable[[str], str], meant: dict[str, str]) -> Callable[[str], str]:
+    return lambda value: meant.get(key := key_of(value), key)
+
+
 def _decoded(raw: bytes) -> tuple[str, list[str]]:
     """Text in whatever encoding it is, and what to tell about that."""
+    if raw.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return raw.decode("utf-32"), ["is UTF-32 and was read as such; save it as UTF-8"]
     marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     zeros = raw[:200].count(0), len(raw[:200])
     if marked or (0.3 < zeros[0] / max(zeros[1], 1) < 0.7):
@@ -176,7 +223,10 @@ def _decoded(raw: bytes) -> tuple[str, list[str]]:
 
 def _split(text: str, problems: list[str]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of cells without blanks around them."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    text = _INVISIBLE.sub("", text)
+    lines = [line for line in re.split("\r\n|\r|\n", text) if line.strip()]
+    if lines and re.fullmatch("sep=.", lines[0].strip() or "-", re.IGNORECASE):  # for Excel alone
+        lines.pop(0)
     if not lines:
         return [], []
     separators = [sign for sign in ("\t", ";", ",") if sign in lines[0]]
@@ -215,7 +265,8 @@ def _key_column(
         sum(line[i].lower().startswith(prefix or "anat/") for line in lines if i < len(line))
         for i in range(len(header))
     ]
-    where = share.index(max(share))
+    by_name = [plain.index(name) for name in _KEY_NAMES[column] if name in plain]
+    where = share.index(max(share)) if max(share) or not by_name else by_name[0]
     problems.append(f"has no column {column}; {header[where]!r} was taken for it")
     return where
 
@@ -230,6 +281,8 @@ def _by_key(
     """Rows by key; what rows of one key contradict each other in is left out."""
     seen: dict[str, dict[str, set[str]]] = {}
     ragged, longer, nameless, renamed = [], [], [], {}
+    spelled: dict[str, str] = {}  # age and Age are one column
+    header = [spelled.setdefault(name.lower(), name) for name in header]
     for number, line in enumerate(lines, start=2):
         if any(line[len(header) :]):  # which cell is too many is not known
             longer.append(number)

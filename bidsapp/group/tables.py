@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from bidsapp.bids.covariates import holds_date
+from bidsapp.bids.covariates import is_date_cell
 from bidsapp.bids.values import DAY_S, YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
@@ -87,16 +87,16 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     for record in records:
         row = _centiloid_row(record, cohort.get(record.path, ()), years.get(record.path))
         row |= {
-            name: _raw_cell(getattr(record, table).get(column))
+            name: _raw_cell(column, getattr(record, table).get(column))
             for name, (table, column) in raw.items()
         }
         rows.append({name: row[name] for name in order})
     return rows
 
 
-def _raw_cell(text: str | None) -> str | int | float | None:
+def _raw_cell(column: str, text: str | None) -> str | int | float | None:
     """Cell of a raw table as it stands there, but for dates, which could identify a person."""
-    return None if text is not None and holds_date(text) else typed(text)
+    return None if text is not None and is_date_cell(column, text) else typed(text)
 
 
 def centiloid_columns(

@@ -42,6 +42,10 @@ def test_a_table_as_it_should_be(tmp_path):
         (GOOD + "sub-01\t70\tZoé\n", ""),
         (GOOD + "sub-01\tn/a\tZoé\n", ""),
         ("age\tparticipant_id\tname\n70\tsub-01\tZoé\n80\tsub-02\tAnn\n", "column 2"),
+        ("age\tID\tname\n70\t01\tZoé\n80\t02\tAnn\n", "'ID' was taken for it"),
+        (GOOD.encode("utf-32"), "UTF-32"),
+        ("sep=,\n" + GOOD.replace("\t", ","), "','"),
+        (GOOD.replace("sub-01", "sub-01\u200b"), ""),
         ("site_id\tparticipant_id\tage\tname\n", "column 2"),
     ],
 )
@@ -52,6 +56,49 @@ def test_what_can_be_read_is_read(tmp_path, raw, told):
                                 .replace(b"\0", b""))  # fmt: skip
     assert told in " ".join(table.problems) and bool(table.problems) == bool(told)
     assert all(sentence.startswith("participants.tsv: ") for sentence in table.problems)
+
+
+def test_a_table_without_a_header_loses_nobody_in_silence(tmp_path):
+    table = read(tmp_path, "sub-01\t70\nsub-02\t80\n")
+    assert table.rows == {} and "no line of column names" in table.problems[0]
+
+
+def test_one_column_in_two_spellings_contradicts_itself(tmp_path):
+    table = read(tmp_path, "participant_id\tage\tAge\nsub-01\t70\t60\nsub-02\t80\t80\n")
+    assert table.rows == {"sub-01": {}, "sub-02": {"age": "80"}}
+    assert table.contradicted == {"sub-01": ("age",)}
+
+
+def test_only_ends_of_lines_part_rows(tmp_path):
+    table = read(tmp_path, "participant_id\tnote\tage\nsub-01\ta\x0bb\u2028c\x85d\t70\n")
+    assert table.rows == {"sub-01": {"note": "a\x0bb\u2028c\x85d", "age": "70"}}
+
+
+@pytest.mark.parametrize(
+    ("ids", "folders", "meant"),
+    [
+        ("1 2 10", "sub-01 sub-02 sub-10", "sub-01 sub-02 sub-10"),
+        ("1.0 2.0", "sub-001 sub-002", "sub-001 sub-002"),
+        ("sub_A1 002_S_0295", "sub-a1 sub-002S0295", "sub-a1 sub-002S0295"),
+        ("1 01", "sub-1 sub-01", "sub-1 sub-01"),  # both are there
+        ("1", "sub-01 sub-001", "sub-1"),  # either may be meant
+        ("1 001", "sub-01", "sub-1 sub-001"),  # and here
+        ("11", "sub-1", "sub-11"),
+    ],
+)
+def test_a_row_is_that_of_the_folder_alone_like_it(tmp_path, ids, folders, meant):
+    for folder in folders.split():
+        (tmp_path / folder).mkdir()
+    rows = "".join(f"{label}\t{70 + n}\n" for n, label in enumerate(ids.split()))
+    table = read(tmp_path, f"participant_id\tage\n{rows}")
+    assert table.rows == {name: {"age": f"{70 + n}"} for n, name in enumerate(meant.split())}
+    assert "was read as" in table.problems[0]
+
+
+def test_a_folder_that_comes_later_is_seen(tmp_path):
+    assert read(tmp_path, "participant_id\tage\n1\t70\n").rows == {"sub-1": {"age": "70"}}
+    (tmp_path / "sub-01").mkdir()
+    assert raw_tables.participants(tmp_path).rows == {"sub-01": {"age": "70"}}
 
 
 def test_rows_that_contradict_each_other_say_nothing(tmp_path):
