@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from bidsapp import __version__
 from bidsapp.cli.listener import listener_may_leave
-from bidsapp.errors import CannotCreateError, CentipetError, UsageError
+from bidsapp.errors import CannotCreateError, CentipetError, NoInputError, UsageError
 from bidsapp.options.option_table import FOREIGN, OWNERS, Option, option_of
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
@@ -335,9 +335,25 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
     os.environ.update(ENVIRONMENT)
     with listener_may_leave():
         try:
+            refuse_lost_folder()
             return work()
         except CentipetError as error:
             return complain(prog, error)
+
+
+def refuse_lost_folder() -> None:
+    """Refuse to run where the current folder was removed: nothing can be found from there.
+
+    Raises
+    ------
+    NoInputError
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise NoInputError(
+            "the current folder no longer exists; change to one that does and run again"
+        ) from error
 
 
 def complain(prog: str, error: CentipetError) -> int:

@@ -13,7 +13,13 @@ from importlib import import_module
 from pathlib import Path
 
 from bidsapp import __version__
-from bidsapp.cli.command import ENVIRONMENT, SUB_COMMANDS, complain, nearest
+from bidsapp.cli.command import (
+    ENVIRONMENT,
+    SUB_COMMANDS,
+    complain,
+    nearest,
+    refuse_lost_folder,
+)
 from bidsapp.cli.listener import listener_may_leave
 from bidsapp.cli.logs import RUN_LOG, Progress, logging_to, new_log_file
 from bidsapp.cli.parser import parse
@@ -66,6 +72,7 @@ def _main(argv: Sequence[str]) -> int:
     if argv and argv[0] in SUB_COMMANDS and not _is_level(argv):
         return int(import_module(f"bidsapp.cli.{argv[0]}").main(argv[1:]))
     try:
+        refuse_lost_folder()
         settings = parse(argv)
     except CentipetError as refused:
         error: CentipetError = refused

@@ -33,7 +33,20 @@ def use_threads(count: int) -> None:
     _threads = count
     if _pool is not None:
         _pool.shutdown()
-    _pool = ThreadPoolExecutor(count, initializer=_enter) if count > 1 else None
+    _pool = _started(count) if count > 1 else None
+
+
+def _started(count: int) -> ThreadPoolExecutor | None:
+    """Threads, all of them at work already; None where the system allows no more of them."""
+    pool, ready = ThreadPoolExecutor(count, initializer=_enter), threading.Barrier(count)
+    try:
+        for _ in range(count):
+            pool.submit(ready.wait)
+    except RuntimeError:
+        ready.abort()
+        pool.shutdown(cancel_futures=True)
+        return None
+    return pool
 
 
 def each(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bidsapp.io.locks import holding
 
 _PREFIX = "centipet-dicom-"
 _LOCK = "lock"
+_SETTLED_S = 3600.0
 
 
 @contextlib.contextmanager
@@ -45,6 +47,11 @@ def _remove_left() -> None:
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            with holding(folder / _LOCK, flags=0) as held:
-                if held:
-                    shutil.rmtree(folder, ignore_errors=True)
+            try:
+                with holding(folder / _LOCK, flags=0) as held:
+                    if held:
+                        shutil.rmtree(folder, ignore_errors=True)
+            except FileNotFoundError:  # killed before it was held, or about to be
+                if time.time() - folder.stat().st_mtime > _SETTLED_S:
+                    (folder / f".{_LOCK}").unlink(missing_ok=True)
+                    folder.rmdir()  # never one that holds anything

@@ -207,7 +207,7 @@ def text(_: str, value: Any) -> str | None:
 
 
 def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
-    """Labels of an entity, with or without its name, each once.
+    """Labels of an entity, with or without its name, each once; commas and blanks part them.
 
     Parameters
     ----------
@@ -218,7 +218,16 @@ def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
     Callable
         Check of flag and labels.
     """
-    return lambda _, values: once(_, [value.removeprefix(f"{entity}-") for value in values])
+
+    def check(flag: str, values: Iterable[str]) -> tuple[str, ...]:
+        parts = [part for value in values for part in re.split(r"[,\s]+", value.strip())]
+        named = re.compile(rf"{entity}-", re.IGNORECASE)
+        found = [named.sub("", part.rstrip("/"), count=1) for part in parts]
+        if not all(found):
+            raise UsageError(f"{flag}: a label is empty; leave the option out to take all")
+        return once(flag, found)
+
+    return check
 
 
 def once(_: str, values: Iterable[Any]) -> tuple[Any, ...]:

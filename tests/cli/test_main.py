@@ -462,3 +462,13 @@ def test_a_machine_that_allows_no_workers_is_told_in_one_line(two, run, monkeypa
     assert err.startswith("centipet: 2 worker processes cannot be started")
     assert "--nprocs 1" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for argv in (["in", "out", "participant"], ["verify", "out"]):
+        assert main(argv) == 66
+        assert "the current folder no longer exists" in capsys.readouterr().err

@@ -42,6 +42,14 @@ def test_the_shortest_command_line():
 @pytest.mark.parametrize("option", ["--participant-label", "--participant_label"])
 def test_labels_with_and_without_prefix_and_twice(option):
     assert parsed(option, "sub-01", "02", "01").filters.participant == ("01", "02")
+    typed = parsed(option, "sub-01,02", "03 Sub-04/")  # a list in quotes, a completed folder
+    assert typed.filters.participant == ("01", "02", "03", "04")
+
+
+@pytest.mark.parametrize("label", ["", " ", "sub-", ","])
+def test_an_empty_label_is_refused(label):
+    with pytest.raises(UsageError, match="--participant-label: a label is empty"):
+        parsed("--participant-label", label)
 
 
 @pytest.mark.parametrize("option", ["--nprocs", "--nthreads", "--n_cpus", "--n-cpus"])

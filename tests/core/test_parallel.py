@@ -34,6 +34,24 @@ def test_parts_within_parts_do_not_wait_for_each_other(threads):
     assert rows == [[row * column for column in range(4)] for row in range(8)]
 
 
+def test_where_no_thread_may_be_started_the_work_is_done_all_the_same(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def allowed_once(thread):
+        started.append(thread)
+        if len(started) > 1:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", allowed_once)
+    try:
+        use_threads(3)
+        assert len(started) == 2 and each(lambda part: part + 1, range(9)) == list(range(1, 10))
+    finally:
+        use_threads(1)
+    assert not started[0].is_alive()
+
+
 def test_an_error_in_a_part_is_raised(threads):
     with pytest.raises(ZeroDivisionError):
         each(lambda part: 1 / part, [1, 0, 2])

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -315,3 +316,19 @@ def test_what_a_killed_run_left_goes_with_the_next(
     with scratch_folder() as folder:
         assert list(tmp_path.rglob("patient")) == []
     assert not folder.exists()
+
+
+def test_what_a_run_left_that_was_killed_before_its_lock_goes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no folder that may be about to be locked, or that holds anything."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ages = {"new": 10, "old": 7200, "filled": 7200}
+    for name, age in ages.items():
+        folder = tmp_path / f"centipet-dicom-{name}"
+        folder.mkdir()
+        (folder / ("scan" if name == "filled" else ".lock")).write_text("")
+        os.utime(folder, (time.time() - age,) * 2)
+    with scratch_folder():
+        pass
+    assert {folder.name[15:] for folder in tmp_path.iterdir()} == {"new", "filled"}
