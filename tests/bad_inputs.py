@@ -624,7 +624,50 @@ DECISIONS = {
         )
         for number, value in enumerate(("", "n/a", ..., 7))
     },
+    "acFailed": Decision(fields(AttenuationCorrection="failed"), REFUSED, "failed"),
+    "acGerman": Decision(fields(AttenuationCorrection="keine"), REFUSED, "keine"),
     "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),
+    # times that say what they say
+    "scanStartUnknown": Decision(fields(ScanStart="n/a"), RUN),
+    "framesBackwards": Decision(fields(FrameTimesStart=[6000, 5400]), RUN),
+    "minutesImpossible": Decision(fields(TimeZero="10:99:00"), RUN, "sidecar-incomplete"),
+    "durationsInMinutes": Decision(fields(FrameDuration=[10, 10]), REFUSED, "minutes"),
+    # what is no uptake has no ratio, and an isotope is an element and a number
+    **{
+        f"unitsNoUptake{number}": Decision(fields(Units=unit), REFUSED, "not uptake")
+        for number, unit in enumerate(
+            ("DVR", "BPnd", "BP_ND", "V_T", "mL/cm3", "z-score", "Centiloid", "1/cm", "HU", "K1")
+        )
+    },
+    **{
+        f"unitsOther{number}": Decision(fields(Units=unit), RUN, "units")
+        for number, unit in enumerate(("SUV", "g/mL", "SUVR", "%ID/g", "PROPCPS", "unitless"))
+    },
+    "otherElement": Decision(fields(TracerRadionuclide="Carbon"), REFUSED, "TracerRadionuclide"),
+    "elementAlone": Decision(fields(TracerRadionuclide="Fluorine"), RUN),
+    # two files that are as near to the image contradict each other
+    "sidecarsAlike": Decision(
+        both(fields(), *renamed("_trc-FBB_run-1"),
+             lambda p: [
+                 (p.folder / "pet" / f"sub-{p.label}_{name}_pet.json").write_text(json.dumps(times))
+                 for name, times in (("run-1", {"Comment": 1, "InjectionStart": 0}),
+                                     ("trc-FBB", {"Comment": 2, "InjectionStart": 300}))
+             ]),
+        REFUSED, "InjectionStart is another one in",
+    ),
+    "sidecarsAgree": Decision(
+        both(fields(), *renamed("_trc-FBB_run-1"),
+             lambda p: [
+                 (p.folder / "pet" / f"sub-{p.label}_{name}_pet.json").write_text(
+                     json.dumps({"Comment": name, "InjectionStart": 0}))
+                 for name in ("run-1", "trc-FBB")
+             ]),
+        RUN,
+    ),
+    "coarse": Decision(
+        lambda p: save_volume(p.pet, Volume(ramp((*SHAPE, 2)), np.diag([2.0, 2, 6, 1]))),
+        RUN, "pet-coarse",
+    ),
     "nacBeside": Decision(
         both(as_file("pet", "{sub}_trc-FBB_rec-nacstat_pet.nii.gz", move=False),
              as_file("sidecar", "{sub}_trc-FBB_rec-nacstat_pet.json", move=False)),
@@ -637,6 +680,11 @@ DECISIONS = {
     "t1wInversion": Decision(as_file("t1w", "{sub}_inv-1_T1w.nii.gz"), RUN, "t1w-unusable"),
     "t1wPhase": Decision(as_file("t1w", "{sub}_part-phase_T1w.nii.gz"), RUN, "t1w-unusable"),
     "t1wOld": Decision(as_file("t1w", "old/{sub}_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wUpperCase": Decision(as_file("t1w", "{sub}_T1w.NII.GZ"), RUN, "t1w-unusable"),
+    "t1wAnalyze": Decision(as_file("t1w", "{sub}_T1w.img"), RUN, "t1w-unusable"),
+    "t1wFreeSurfer": Decision(as_file("t1w", "{sub}_T1w.mgz"), RUN, "t1w-unusable"),
+    "t1wOtherFolder": Decision(as_file("t1w", "../mri/{sub}_T1w.nii.gz"), RUN, "t1w-unusable"),
+    "t1wMprage": Decision(as_file("t1w", "../{sub}_MPRAGE.nii.gz"), RUN, "t1w-unusable"),
     "t1wOfNoSession": Decision(as_file("t1w", "{sub}_ses-1_T1w.nii.gz"), RUN, "t1w-unusable"),
     # several, and one with contrast agent
     "t1wContrast": Decision(

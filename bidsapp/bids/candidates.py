@@ -21,7 +21,13 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers, tau_voi_files
-from bidsapp.data.tracers import Tracer, named_tracers, other_amyloid_tracers, tracers
+from bidsapp.data.tracers import (
+    Tracer,
+    named_tracers,
+    other_amyloid_tracers,
+    other_element,
+    tracers,
+)
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.io.nifti import read_shape
 from bidsapp.settings import Processing
@@ -192,14 +198,16 @@ def _check_radionuclide(
 ) -> tuple[Flag, ...]:
     """Refuse a nuclide that cannot be the tracer's; ``18Fluorine`` and ``F-18`` are both F18."""
     number = re.search(r"\d+", timing.radionuclide or "")
-    if number and number[0] != re.sub(r"\D", "", tracer.radionuclide):
+    wrong_number = number and number[0] != re.sub(r"\D", "", tracer.radionuclide)
+    if wrong_number or other_element(timing.radionuclide or "", tracer.radionuclide):
         raise refused("plan", "radionuclide", pet=pet, timing=timing, tracer=tracer)
     if half_life is None or is_unknown(str(half_life)):
         return ()
-    if (seconds := number_in(half_life)) is None:
-        value, usual = str(half_life)[:40], tracer.half_life_s
+    seconds, usual = number_in(half_life), tracer.half_life_s
+    if not seconds:  # 0 stands for unknown
+        value = str(half_life)[:40]
         return (worded_flag("half-life", value=value, tracer=tracer.name, half_life_s=usual),)
-    if not 0.95 < seconds / tracer.half_life_s < 1.05:
+    if not 0.95 < seconds / usual < 1.05:
         raise refused("plan", "half-life", pet=pet, seconds=seconds, tracer=tracer)
     return ()
 

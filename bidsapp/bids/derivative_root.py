@@ -29,6 +29,7 @@ APP_NAME = "CentiPET"
 
 # Files without a suffix of their own that BIDS has no rule for. No trailing slashes: the validator
 # does not understand them.
+_BESIDE = ("README.md", ".bidsignore", "descriptions.tsv")  # written after the description
 _IGNORED = ("group_*", "*.html", "figures", "log")
 
 
@@ -115,7 +116,7 @@ def bidsignore() -> list[str]:
 
 
 def refuse_foreign(output_dir: Path) -> None:
-    """Refuse a folder whose description says that it holds something else.
+    """Refuse a folder that holds something else: by its description, or files in place of ours.
 
     Parameters
     ----------
@@ -125,6 +126,11 @@ def refuse_foreign(output_dir: Path) -> None:
     try:
         is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME
     except (FileNotFoundError, NotADirectoryError):
+        for name in _BESIDE:  # a project of somebody, or a folder of data
+            if (output_dir / name).exists():
+                raise CannotCreateError(
+                    worded("dataset", "in-place", path=output_dir / name)
+                ) from None
         return
     except (OSError, ValueError, LookupError, TypeError):
         is_ours = False

@@ -22,12 +22,10 @@ from bidsapp.bids.folders import lost_people, people_in, unreadable_people
 from bidsapp.bids.raw_dataset import (
     RawDataset,
     RawImage,
-    UnusedImage,
     is_wanted,
-    problem_of,
     read_object,
-    suffix_of,
 )
+from bidsapp.bids.raw_names import UnusedImage, problem_of, suffix_of
 from bidsapp.data.sentences import worded
 from bidsapp.errors import (
     BadDataError,

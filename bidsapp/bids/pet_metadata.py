@@ -42,6 +42,11 @@ _USUAL_DOSE_MBQ = 20.0, 1200.0
 _ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
 _ACTIVITY_NAMES = {name.lower(): name for name in _ACTIVITY_UNITS}
+# What is no uptake above zero: binding, volumes of distribution, attenuation, scores.
+_NOT_UPTAKE = re.compile(
+    r"bp([\W_]*(nd|p|f|t))?|dvr|v[\W_]*(t|nd|s)|k[\W_]*(1|i|2|3|4)|r[\W_]*1|hu|hounsfield.*|(1/|/)[cm]m"
+    r"|[cm]m\^?[-\u2212\u207b](1|\u00b9)|z|z[\W_]*(scores?|values?)|cl|centiloids?|centaurz?|(m?l|[cm]m3)/([cm]m3|m?l).*"
+)
 # Counts of a frame, in any words (``PROPCNTS``, ``raw counts``, ``counts/voxel``), not their rate.
 _COUNTS, _PER_TIME = re.compile(r"cnt|count"), re.compile(r"(/|per|\W|_)\s*(s|sec\w*|min\w*)\b|cps")
 _KEYS = read_table("sidecar_keys")
@@ -194,7 +199,7 @@ def _timing(
         scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))
         reference, about_decay = decay_reference(moment, time_zero, injection, scan)
     units, about_units = _units(field)
-    findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, starts[0]), *about_decay]
+    findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, min(starts)), *about_decay]
     return PetTiming(
         frame_start_s=tuple(s - injection for s in starts),
         frame_duration_s=duration,
@@ -266,16 +271,22 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
         return (field.number("ScanStart"),), [worded_flag("frame-times", "single")]
     starts = field.numbers("FrameTimesStart", n_frames)
-    scan_start = field.number("ScanStart") if "ScanStart" in sidecar else starts[0]
-    if starts[0] >= scan_start - _ROUNDING_S:
-        late = starts[0] - scan_start
+    first, stated = min(starts), not _is_unknown(sidecar.get("ScanStart"))
+    scan_start = field.number("ScanStart") if stated else first
+    if first >= scan_start - _ROUNDING_S:
+        late = first - scan_start
         if late <= _DECAY_TOLERANCE_S:
             return starts, []
         return starts, [worded_flag("frame-times", "late", late_s=late)]
-    if starts[0] == 0 and _counts_from_scan(sidecar, scan_start):
+    if first == 0 and _counts_from_scan(sidecar, scan_start):
         flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
         return tuple(start + scan_start for start in starts), [flag]
-    raise refused("sidecar", "early-frames", start=starts[0], scan_start=scan_start)
+    raise refused("sidecar", "early-frames", start=first, scan_start=scan_start)
+
+
+def _is_unknown(value: object) -> bool:
+    """Whether a key is not there, or says that nobody knows."""
+    return value is None or (isinstance(value, str) and is_unknown(value))
 
 
 def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
@@ -292,7 +303,7 @@ def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...]) -> 
         raise refused("sidecar", "durations", shortest=min(duration), longest=max(duration))
     steps = [after - before for before, after in pairwise(starts)]
     ratios = [step / length for step, length in zip(steps, duration, strict=False)]
-    if len(ratios) > 1 and min(ratios) > 59 and max(ratios) < 61:
+    if ratios and min(ratios) > 59 and max(ratios) < 61:
         raise refused("sidecar", "minutes")
 
 
@@ -480,6 +491,8 @@ def _units(field: _Reader) -> tuple[str, list[Flag]]:
     if (name := _activity_name(text)) is not None:
         return f"{name}/mL", []
     words = text.strip().lower()
+    if _NOT_UPTAKE.fullmatch(words):
+        raise refused("sidecar", "not-uptake", text=text)
     if _COUNTS.search(words) and not _PER_TIME.search(words):
         raise refused("sidecar", "counts", text=text)
     return text, [worded_flag("units", text=text)]

@@ -24,11 +24,12 @@ from bidsapp.bids.covariates import (
     weight_kg,
     without_dates,
 )
-from bidsapp.bids.entities import RAW_ENTITIES, bids_stem, has_labels, parse_entities
-from bidsapp.bids.sidecar_keys import CASE, in_right_case
+from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
+from bidsapp.bids.raw_names import UnusedImage, misnamed_images, suffix_of
+from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
@@ -57,14 +58,6 @@ class RawImage:
     def session(self) -> str | None:
         """Label without ``ses-``."""
         return self.entities.get("ses")
-
-
-@dataclass(frozen=True)
-class UnusedImage:
-    """An image of a participant that is not used, and why: one phrase."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -139,14 +132,7 @@ class RawDataset:
         -------
         list of UnusedImage
         """
-        folder = self.bids_dir / f"sub-{participant}"
-        unused = []
-        for path in sorted(folder.rglob("anat/**/*.nii*")):
-            reason = problem_of(path, self.bids_dir, "T1w", "anat")
-            if reason is None:
-                reason = "it is a folder" if path.is_dir() else "it is not a magnitude image"
-            unused.append(UnusedImage(path, reason))
-        return unused
+        return misnamed_images(self.bids_dir, participant, "T1w", "anat")
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
@@ -424,9 +410,16 @@ class RawDataset:
 
 def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
+    alike: dict[tuple[Path, int], dict[str, tuple[Path, Any]]] = defaultdict(dict)
     for path in _applying(image, bids_dir):
         farther = [flag for flag in flags_of(merged) if flag.code == CASE]
-        merged |= in_right_case(read_object(path), path)
+        content = in_right_case(read_object(path), path)
+        said = alike[path.parent, len(parse_entities(path))]
+        for key in content.keys() & read_keys():
+            other, value = said.setdefault(key, (path, content[key]))
+            if value != content[key]:
+                raise refused("sidecar", "two-files", path=path, other=other.name, key=key)
+        merged |= content
         for flag in farther:
             if flag not in flags_of(merged):
                 merged = with_flag(merged, flag)
@@ -505,51 +498,6 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{name} stands there twice with different values")
         stated[name] = value
     return stated
-
-
-def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | None) -> str | None:
-    """Why an image is none of the raw dataset, by its name and its place; None when it is one.
-
-    Parameters
-    ----------
-    path : below ``bids_dir``
-    bids_dir : root of the dataset
-    suffix, datatype : what it should be; None for any
-
-    Returns
-    -------
-    str or None
-    """
-    entities = parse_entities(path)
-    if "sub" not in entities:
-        return "its name has no sub-"
-    kind = path.parent.name
-    own = [f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities]
-    if list(path.relative_to(bids_dir).parts[:-1]) != [*own, datatype or kind]:
-        return f"it does not lie in {'/'.join([*own, datatype or kind])}/, where its name belongs"
-    if suffix is not None and suffix_of(path) != suffix:
-        return f"its suffix is {suffix_of(path)}, not {suffix}"
-    foreign = sorted(entities.keys() - set(RAW_ENTITIES.get(kind, ())))
-    if foreign and kind == "pet" and foreign == ["acq"]:
-        return "a PET has no acq-: if it names the tracer, rename acq- to trc-"
-    if foreign:
-        verb = "is not an entity" if len(foreign) == 1 else "are not entities"
-        return f"{', '.join(f'{key}-' for key in foreign)} {verb} of a raw image of this kind"
-    return None
-
-
-def suffix_of(path: Path) -> str:
-    """``pet`` of ``sub-01_pet.nii.gz``.
-
-    Parameters
-    ----------
-    path : with a BIDS name
-
-    Returns
-    -------
-    str
-    """
-    return bids_stem(path).rsplit("_", 1)[-1]
 
 
 def is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:

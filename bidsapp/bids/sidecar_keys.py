@@ -59,8 +59,14 @@ def _shown(value: object) -> str:
 
 
 @cache
-def _by_letters() -> dict[str, str]:
-    """Keys that are read, by their letters in lower case."""
+def read_keys() -> frozenset[str]:
+    """Keys that are read, as BIDS writes them."""
     table = read_table("sidecar_keys")
     lists = (keys for keys in table.values() if isinstance(keys, list))
-    return {key.lower(): key for keys in (*lists, table["unknown"]) for key in keys}
+    return frozenset(key for keys in (*lists, table["unknown"]) for key in keys)
+
+
+@cache
+def _by_letters() -> dict[str, str]:
+    """Keys that are read, by their letters in lower case."""
+    return {key.lower(): key for key in read_keys()}

@@ -271,14 +271,14 @@ def _label_distances(
 
 
 def _numbers(label: str) -> tuple[float, ...]:
-    """Numbers in a label; eight digits that are a date count in days."""
+    """Numbers in a label; a date of eight digits, or of six without the day, counts in days."""
     return tuple(map(_as_number, re.findall(r"\d+", label)))
 
 
 def _as_number(digits: str) -> float:
-    if len(digits) == 8 and digits[:2] in ("19", "20"):
+    if len(digits) in (6, 8) and digits[:2] in ("19", "20"):
         try:
-            return date.fromisoformat(digits).toordinal()
+            return date.fromisoformat(f"{digits}15"[:8]).toordinal()
         except ValueError:
             pass
     return float(digits)

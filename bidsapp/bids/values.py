@@ -34,10 +34,12 @@ def clock_seconds(text: object) -> float | None:
     """
     try:
         hours, minutes, seconds = str(text).split(":")
-        value = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        parts = int(hours), int(minutes), float(seconds)
     except ValueError:
         return None
-    return value if 0 <= value < DAY_S else None
+    if not all(0 <= part < most for part, most in zip(parts, (24, 60, 60), strict=True)):
+        return None
+    return parts[0] * 3600 + parts[1] * 60 + parts[2]
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -16,6 +16,7 @@ from bidsapp.bids.layout import check_dataset, raw_facts, read_dataset
 from bidsapp.bids.parcellations import absence_sentences
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
+from bidsapp.bids.raw_names import misnamed_images, misnamed_people
 from bidsapp.bids.stated import read_metadata
 from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
@@ -24,6 +25,7 @@ from bidsapp.cli.plan_table import plan_exit_code, plan_rows, print_plan
 from bidsapp.cli.run_record import earlier_step_s
 from bidsapp.cli.steps import Steps
 from bidsapp.cli.summary import exit_code, print_summary
+from bidsapp.data.sentences import worded
 from bidsapp.errors import (
     BadDataError,
     CentipetError,
@@ -37,6 +39,7 @@ from bidsapp.execution.workers import keep_freed_memory
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
+from bidsapp.plain import some
 from bidsapp.record import find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
@@ -46,6 +49,7 @@ from bidsapp.steps.measuring import check_options
 if TYPE_CHECKING:
     from bidsapp.execution.engine import NodeFailure
 
+_MOST_NAMED = 4  # images of a participant that are not used
 _Scan = TypeVar("_Scan", ScanPlan, ScanFailure, ScanSkip)
 
 
@@ -196,7 +200,12 @@ def _plan(
         progress.fail(sentence)
     for label in settings.filters.participant or people_in(bids_dir):
         if label not in with_pet | closed.keys() | lost.keys():
-            progress.warn(f"sub-{label}: no PET to process")
+            unused = misnamed_images(bids_dir, label, "pet", "pet")
+            reasons = some((f"{image.path.name}: {image.reason}" for image in unused), _MOST_NAMED)
+            left = f"; not used: {reasons}" if unused else ""
+            progress.warn(worded("dataset", "no-pet", label=label, left=left))
+    for sentence in misnamed_people(bids_dir):
+        progress.warn(sentence)
     for sentence in (
         *dataset.unmatched(settings.filters), *dataset.unused_statements(),
         *dataset.table_problems(),
@@ -215,7 +224,9 @@ def _plan(
         templates = {scan.participant for scan in plan.scans if scan.anatomy == "template"}
         progress.say(f"within-subject templates: {len(templates)} of {n_people} participants")
     for failure in plan.failures:
-        progress.fail(failure.message)
+        # centipet quantify tries in a temporary folder, of which nobody knows
+        inside = failure.message.replace(f"{bids_dir}/", "") if settings.dry_run else None
+        progress.fail(inside or failure.message)
     for skip in plan.skipped:
         progress.say(f"{skip.pet.name}: {skip.reason}")
     for scan in plan.scans:

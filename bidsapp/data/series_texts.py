@@ -17,7 +17,8 @@ _UNKNOWN = re.compile(
 _NEGATION = r"(no|not|non|none|without|w/?o|sans|ohne|pre|un|never)"
 # A value that begins so says that something was not done.
 _NEGATIVE = re.compile(
-    rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|n|0$)(?![a-z])"
+    rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|failed|omitted|skipped"
+    r"|keine?|nein|aucune?|n|0$)(?![a-z])"
     r"|\W*non[\W_]*(ac|att|corr)"
 )
 # A clause that denies what the whole value is about: "measured, not applied".

@@ -260,6 +260,17 @@ def named_tracers(name: str, own: tuple[Tracer, ...] | None = None) -> NamedTrac
     return NamedTracers(frozenset(_known_names(text, names)), frozenset(isotopes))
 
 
+def other_element(name: str, radionuclide: str) -> bool:
+    """Whether the name of a radionuclide is that of another element.
+
+    >>> [other_element(name, "F18") for name in ("Carbon", "^18^Fluorine", "unknown")]
+    [True, False, False]
+    """
+    letters = re.sub(r"[^a-z]", "", name.lower())
+    element = _ELEMENTS.get(letters, letters)
+    return element in _ELEMENTS.values() and element != re.sub(r"\d", "", radionuclide).lower()
+
+
 def tracer_from_name(name: str) -> Tracer | None:
     """Find the amyloid tracer a free text names, or None when it names none or more than one.
 

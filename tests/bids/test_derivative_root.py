@@ -32,6 +32,17 @@ def entities(key):
     return T1W if outputs()[key].datatype == "anat" else PET
 
 
+@pytest.mark.parametrize("name", ["README.md", ".bidsignore", "descriptions.tsv"])
+def test_a_file_of_somebody_is_never_replaced(raw, tmp_path, name):
+    out = tmp_path / "project"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(CannotCreateError, match="choose a folder of its own"):
+        write_root_files(out, raw.root)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "mine"
+
+
 @pytest.fixture
 def derivatives(raw, tmp_path):
     """A dataset with one tiny file of every kind."""

@@ -83,7 +83,7 @@ def test_an_image_that_its_sidecar_calls_another_kind_is_refused(raw):
     ("value", "flags"),
     [
         *((value, []) for value in (6586.2, "6586.2", [6586.2], ["6586.2"], "n/a", None)),
-        *((value, ["half-life"]) for value in ("109.8 min", [6586.2, 1223.4], True)),
+        *((value, ["half-life"]) for value in ("109.8 min", [6586.2, 1223.4], True, 0)),
     ],
 )
 def test_a_half_life_is_compared_or_told(raw, value, flags):
@@ -375,6 +375,14 @@ def test_the_session_nearest_in_label_without_dates(raw):
     (scan,) = plan_of(raw).scans
     assert scan.t1w.session == "9"
     assert "acq_time" in scan.flags[0].message
+
+
+def test_the_session_nearest_by_months_in_labels(raw):
+    for session in ("201912", "202012"):
+        raw.t1w(f"sub-1_ses-{session}")
+    raw.pet("sub-1_ses-202001")
+    (scan,) = plan_of(raw).scans
+    assert scan.t1w.session == "201912"
 
 
 def test_the_session_nearest_in_time_with_dates(raw):
