@@ -28,13 +28,13 @@ from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
 from bidsapp.bids.raw_names import UnusedImage, misnamed_images, suffix_of
 from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
+from bidsapp.bids.table_problems import table_problems
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
-from bidsapp.plain import some
 from bidsapp.settings import Filters
 
 # Columns of sessions.tsv and participants.tsv that say where, in lower case, the likeliest first.
@@ -201,9 +201,8 @@ class RawDataset:
         datetime or None
             None where no table says it.
         """
-        folder = image.path.parent.name
-        key = raw_tables.scan_key(f"{folder}/{image.path.name}")
-        return _acq_time(self._scans(image).get(key, {})) or _acq_time(self._session_row(image))
+        row = raw_tables.scan_row(self._scans(image), image.path) or {}
+        return raw_tables.acq_time(row) or raw_tables.acq_time(self._session_row(image))
 
     def session_time(self, image: RawImage) -> datetime | None:
         """When an image was made, at least to a session: as another image of it where unknown.
@@ -217,7 +216,7 @@ class RawDataset:
         datetime or None
             None where no table says it.
         """
-        times = filter(None, map(_acq_time, self._scans(image).values()))
+        times = filter(None, map(raw_tables.acq_time, self._scans(image).values()))
         return self.acquired(image) or min(times, default=None)
 
     def site(self, image: RawImage) -> str | None:
@@ -320,26 +319,7 @@ class RawDataset:
         -------
         list of str
         """
-        people = sorted({pet.participant for pet in self.pets})
-        folders = sorted({pet.path.parent.parent for pet in self.pets})
-        table = raw_tables.participants(self.bids_dir)
-        problems = [*table.problems]
-        if table.rows and (lost := [f"sub-{p}" for p in people if f"sub-{p}" not in table.rows]):
-            problems.append(f"participants.tsv: has no row of {some(lost)}")
-        tables = {
-            f"sub-{person}_sessions.tsv": raw_tables.sessions(self.bids_dir, person)
-            for person in people
-        }
-        for folder in folders:
-            name = "_".join(folder.relative_to(self.bids_dir).parts)
-            tables[f"{name}_scans.tsv"] = raw_tables.scans(folder, self.bids_dir)
-        for name, each in tables.items():
-            problems += each.problems
-            times = {key: _acq_text(row) for key, row in each.rows.items()}
-            unread = [key for key, text in times.items() if text and _moment(text) is None]
-            if unread:
-                problems.append(worded("raw-tables", "acq-time", name=name, keys=some(unread)))
-        return problems
+        return table_problems(self.bids_dir, self.pets)
 
     def weight_kg(self, image: RawImage) -> float | None:
         """Body weight by the sidecar, else by the session's or participant's row.
@@ -527,20 +507,3 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
         except CentipetError:
             return True  # planning tells what is wrong with the sidecar
     return any(same_tracer(label, name) for name in wanted)
-
-
-def _acq_time(row: Mapping[str, str]) -> datetime | None:
-    return _moment(_acq_text(row))
-
-
-def _acq_text(row: Mapping[str, str]) -> str:
-    """What a row says about the time; empty where it says nothing."""
-    text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
-    return "" if text == "n/a" else text
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        return None

@@ -12,8 +12,9 @@ import io
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -112,6 +113,26 @@ def scan_key(name: str) -> str:
     """
     folder, _, file = name.replace("\\", "/").rpartition("/")
     return f"{folder.rpartition('/')[2]}/{bids_stem(file)}" if folder else bids_stem(file)
+
+
+def scan_row(rows: Mapping[str, dict[str, str]], image: Path) -> dict[str, str] | None:
+    """Row of an image among those of its ``scans.tsv``, also where these name no folder."""
+    key = scan_key(f"{image.parent.name}/{image.name}")
+    return rows.get(key, rows.get(scan_key(image.name)))
+
+
+def acq_time(row: Mapping[str, str]) -> datetime | None:
+    """When a session or an image was made by its row; None where it says nothing, or no time."""
+    try:
+        return datetime.fromisoformat(acq_text(row)).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def acq_text(row: Mapping[str, str]) -> str:
+    """What a row says about the time; empty where it says nothing."""
+    text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
+    return "" if text == "n/a" else text
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
