@@ -79,11 +79,9 @@ def _of_kind(kind: str, tables: dict[str, RawTable], lost: list[str]) -> list[st
         for key, row in table.rows.items():
             if raw_tables.acq_text(row) and raw_tables.acq_time(row) is None:
                 unread.setdefault(name, []).append(key)
-            if not any(column.lower() == "acq_time" for column in row):
-                columns = {
-                    c for c, text in row.items() if _TIME.match(c.lower()) and holds_date(text)
-                }
-                if columns:
+            elif not any(column.lower() == "acq_time" for column in row):
+                dated = (column for column, text in row.items() if holds_date(text))
+                if columns := {column for column in dated if _TIME.match(column.lower())}:
                     elsewhere.setdefault(name, set()).update(columns)
     if unread:
         keys = dict.fromkeys(key for keys in unread.values() for key in keys)

@@ -104,6 +104,33 @@ def test_a_date_that_cannot_be_read_is_told(raw):
     assert of_scans.startswith("sub-2_ses-a_scans.tsv: acq_time of pet/sub-2_ses-a_trc-FBB_pet is")
 
 
+def test_what_tables_of_sessions_and_scans_lack_is_told_once_for_all(raw):
+    names = [f"sub-{n}_ses-a" for n in (1, 2, 3)]
+    for name in names:
+        raw.t1w(name)
+        raw.pet(f"{name}_trc-FBB")
+    tables = {
+        "sub-1/sub-1_sessions.tsv": "session_id\tacq_time\nses-b\t2020-01-01\n",
+        "sub-2/sub-2_sessions.tsv": "session_id\tscan_date\tdob\nses-a\t2020-01-01\t1950-01-01\n",
+        "sub-1/ses-a/sub-1_ses-a_scans.tsv": "filename\tacq_time\npet/sub-1_pet.nii\t2020-01-01\n",
+        "sub-2/ses-a/sub-2_ses-a_scans.tsv": "filename\tnote\npet/sub-2_pet.nii\tx\n",
+        "sub-3/ses-a/sub-3_ses-a_scans.tsv": (  # without the folder
+            "filename\tacq_time\nsub-3_ses-a_trc-FBB_pet.nii.gz\t2020-01-02\n"
+        ),
+    }
+    for name, text in tables.items():
+        (raw.root / name).write_text(text)
+    dataset = read_dataset(raw.root, Filters())
+    session, other, scan = dataset.table_problems()
+    assert session == "sessions.tsv: has no row of sub-1 ses-a"
+    assert other.startswith("sub-2_sessions.tsv: ") and "scan_date was not used" in other
+    assert scan == (
+        "scans.tsv: has no row of sub-1_ses-a_trc-FBB_pet.nii.gz, sub-2_ses-a_trc-FBB_pet.nii.gz"
+    )
+    (pet,) = [pet for pet in dataset.pets if pet.participant == "3"]
+    assert str(dataset.acquired(pet)) == "2020-01-02 00:00:00"
+
+
 def test_the_begin_of_treatment_reaches_the_group_level_and_no_table(planned):
     scan = planned(
         "participant_id\ttreatment_start\tborn\nsub-1\t2021-03-31\t12-Mar-1950\n",
