@@ -89,7 +89,8 @@ def misnamed_images(
         above = {folder.lower() for folder in path.relative_to(bids_dir).parts[1:-1]}
         if above.isdisjoint(folders) and not names.search(path.name.replace(participant, "")):
             continue
-        unused.append(UnusedImage(path, _reason(path, bids_dir, suffix, datatype)))
+        if (reason := _reason(path, bids_dir, suffix, datatype)) is not None:
+            unused.append(UnusedImage(path, reason))
     return unused
 
 
@@ -105,10 +106,14 @@ def misnamed_people(bids_dir: Path) -> Iterator[str]:
         yield worded("dataset", "misnamed", folder=bids_dir / name)
 
 
-def _reason(path: Path, bids_dir: Path, suffix: str, datatype: str) -> str:
+def _reason(path: Path, bids_dir: Path, suffix: str, datatype: str) -> str | None:
+    """What is wrong with an image; None for one that filters alone leave out."""
     if path.is_dir():
         return "it is a folder"
     ending = "." + path.name.partition(".")[2]
     if ending not in NIFTI:
         return f"its ending is {ending}, not .nii or .nii.gz"
-    return problem_of(path, bids_dir, suffix, datatype) or "it is not a magnitude image"
+    if reason := problem_of(path, bids_dir, suffix, datatype):
+        return reason
+    is_magnitude = parse_entities(path).get("part", "mag") == "mag"
+    return None if is_magnitude else "it is not a magnitude image"

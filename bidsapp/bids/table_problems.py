@@ -18,7 +18,8 @@ _TIME = re.compile(r"(acq|scan|exam|visit|ses|study|mri?|pet).*(date|time|day)|d
 
 
 class _Image(Protocol):
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     @property
     def participant(self) -> str: ...
@@ -87,8 +88,8 @@ def _of_kind(kind: str, tables: dict[str, RawTable], lost: list[str]) -> list[st
         keys = dict.fromkeys(key for keys in unread.values() for key in keys)
         problems.append(worded("raw-tables", "acq-time", name=some(unread), keys=some(keys)))
     if elsewhere:
-        columns = sorted(set().union(*elsewhere.values()))
+        named = sorted(set().union(*elsewhere.values()))
         problems.append(
-            worded("raw-tables", "other-time", name=some(elsewhere), columns=some(columns))
+            worded("raw-tables", "other-time", name=some(elsewhere), columns=some(named))
         )
     return problems

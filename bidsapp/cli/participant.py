@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from bidsapp.execution.workers import keep_freed_memory
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
-from bidsapp.plain import some
+from bidsapp.plain import natural, some
 from bidsapp.record import find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
@@ -49,7 +49,7 @@ from bidsapp.steps.measuring import check_options
 if TYPE_CHECKING:
     from bidsapp.execution.engine import NodeFailure
 
-_MOST_NAMED = 4  # images of a participant that are not used
+_MOST_IMAGES, _MOST_PEOPLE = 4, 20  # that are named
 _Scan = TypeVar("_Scan", ScanPlan, ScanFailure, ScanSkip)
 
 
@@ -198,12 +198,9 @@ def _plan(
     lost = _lost(settings)
     for sentence in lost.values():
         progress.fail(sentence)
-    for label in settings.filters.participant or people_in(bids_dir):
-        if label not in with_pet | closed.keys() | lost.keys():
-            unused = misnamed_images(bids_dir, label, "pet", "pet")
-            reasons = some((f"{image.path.name}: {image.reason}" for image in unused), _MOST_NAMED)
-            left = f"; not used: {reasons}" if unused else ""
-            progress.warn(worded("dataset", "no-pet", label=label, left=left))
+    without = {*(settings.filters.participant or people_in(bids_dir))} - with_pet
+    for sentence in _without_pet(bids_dir, without - closed.keys() - lost.keys()):
+        progress.warn(sentence)
     for sentence in misnamed_people(bids_dir):
         progress.warn(sentence)
     for sentence in (
@@ -233,6 +230,20 @@ def _plan(
         for flag in scan.flags:
             progress.warn(f"{scan.name}: {flag.message}")
     return plan, lost
+
+
+def _without_pet(bids_dir: Path, people: Iterable[str]) -> Iterator[str]:
+    """Sentences about participants without a PET, and about images of theirs that may be one."""
+    plain = []
+    for label in sorted(people, key=natural):
+        unused = misnamed_images(bids_dir, label, "pet", "pet")
+        reasons = some((f"{image.path.name}: {image.reason}" for image in unused), _MOST_IMAGES)
+        if reasons:
+            yield f"sub-{label}: {worded('dataset', 'no-pet')}; not used: {reasons}"
+        else:
+            plain.append(f"sub-{label}")
+    if plain:
+        yield f"{some(plain, _MOST_PEOPLE)}: {worded('dataset', 'no-pet')}"
 
 
 def _lost(settings: Settings) -> dict[str, str]:

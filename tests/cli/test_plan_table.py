@@ -55,17 +55,26 @@ def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, t
         "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it does not lie in sub-8/pet/",
         "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- stands twice in its name",
         "Sub-10/pet/sub-10_pet.nii": "folders of participants are named sub-<label>",
-        "sub-11/anat/sub-11_T1w.nii": "no PET to process\n",
+        "sub-11/anat/sub-11_T1w.nii": "no PET to process\n",  # nothing like one
     }
     for name in misnamed:
         (root / name).parent.mkdir(parents=True)
         (root / name).write_bytes(b"")
+    (root / "sub-12").mkdir()
     main([str(root), str(tmp_path / "out"), "participant", "--dry-run"])
     told = capfd.readouterr().out
+    assert "! sub-11, sub-12: no PET to process\n" in told
     for name, reason in misnamed.items():
-        (line,) = [line for line in told.splitlines(True) if f"! {name.split('/')[0]}:" in line
-                   or f"/{name.split('/')[0]}: not used" in line]  # fmt: skip
+        person = name.split("/")[0]
+        (line,) = [line for line in told.splitlines(True) if line.startswith(f"! {person}")
+                   or f"/{person}: not used" in line]  # fmt: skip
         assert reason in line
+
+
+def test_an_image_that_labels_leave_out_is_no_misnamed_one(raw_study, tmp_path, capfd):
+    options = ["participant", "--dry-run", "--tracer-label", "FDG", "--participant-label", "1", "2"]
+    main([str(raw_study.root), str(tmp_path / "out"), *options])
+    assert "! sub-2: no PET to process\n" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
