@@ -98,6 +98,17 @@ def holds_date(text: str) -> bool:
 def is_date_cell(column: str, text: str) -> bool:
     """Whether a cell of a table is a date, by itself or by the name of its column.
 
+    Parameters
+    ----------
+    column : its name
+    text : of the cell
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> is_date_cell("DateOfBirth", "18341"), is_date_cell("site", "MAR01")
     (True, False)
     >>> is_date_cell("birth_year", "1950"), is_date_cell("age_at_scan_date", "72.5")

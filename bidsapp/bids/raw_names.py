@@ -41,7 +41,12 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
     Parameters
     ----------
     path : below ``bids_dir``
+    bids_dir : root of the dataset
     suffix, datatype : what it should be; None for any
+
+    Returns
+    -------
+    str or None
     """
     entities = parse_entities(path)
     if "sub" not in entities:
@@ -65,7 +70,16 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
 
 
 def suffix_of(path: Path) -> str:
-    """``pet`` of ``sub-01_pet.nii.gz``."""
+    """``pet`` of ``sub-01_pet.nii.gz``.
+
+    Parameters
+    ----------
+    path : with a BIDS name
+
+    Returns
+    -------
+    str
+    """
     return bids_stem(path).rsplit("_", 1)[-1]
 
 
@@ -79,6 +93,10 @@ def misnamed_images(
     bids_dir : root of the raw dataset
     participant : label without ``sub-``
     suffix, datatype : ``pet`` and ``pet``, or ``T1w`` and ``anat``
+
+    Returns
+    -------
+    list of UnusedImage
     """
     names, folders = _LIKE[datatype]
     unused = []
@@ -95,7 +113,16 @@ def misnamed_images(
 
 
 def misnamed_people(bids_dir: Path) -> Iterator[str]:
-    """Sentences about folders that look like those of participants and are not named so."""
+    """Sentences about folders that look like those of participants and are not named so.
+
+    Parameters
+    ----------
+    bids_dir : root of the raw dataset
+
+    Yields
+    ------
+    str
+    """
     with os.scandir(bids_dir) as entries:
         names = sorted(
             entry.name

@@ -116,13 +116,33 @@ def scan_key(name: str) -> str:
 
 
 def scan_row(rows: Mapping[str, dict[str, str]], image: Path) -> dict[str, str] | None:
-    """Row of an image among those of its ``scans.tsv``, also where these name no folder."""
+    """Row of an image among those of its ``scans.tsv``, also where these name no folder.
+
+    Parameters
+    ----------
+    rows : by `scan_key`
+    image : its path
+
+    Returns
+    -------
+    dict or None
+        None where there is no row.
+    """
     key = scan_key(f"{image.parent.name}/{image.name}")
     return rows.get(key, rows.get(scan_key(image.name)))
 
 
 def acq_time(row: Mapping[str, str]) -> datetime | None:
-    """When a session or an image was made by its row; None where it says nothing, or no time."""
+    """When a session or an image was made by its row; None where it says nothing, or no time.
+
+    Parameters
+    ----------
+    row : of ``sessions.tsv`` or ``scans.tsv``
+
+    Returns
+    -------
+    datetime or None
+    """
     try:
         return datetime.fromisoformat(acq_text(row)).replace(tzinfo=None)
     except ValueError:
@@ -130,7 +150,16 @@ def acq_time(row: Mapping[str, str]) -> datetime | None:
 
 
 def acq_text(row: Mapping[str, str]) -> str:
-    """What a row says about the time; empty where it says nothing."""
+    """What a row says about the time; empty where it says nothing.
+
+    Parameters
+    ----------
+    row : of ``sessions.tsv`` or ``scans.tsv``
+
+    Returns
+    -------
+    str
+    """
     text = next((value for name, value in row.items() if name.lower() == "acq_time"), "")
     return "" if text == "n/a" else text
 

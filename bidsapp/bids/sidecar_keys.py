@@ -60,7 +60,12 @@ def _shown(value: object) -> str:
 
 @cache
 def read_keys() -> frozenset[str]:
-    """Keys that are read, as BIDS writes them."""
+    """Keys that are read, as BIDS writes them.
+
+    Returns
+    -------
+    frozenset of str
+    """
     table = read_table("sidecar_keys")
     lists = (keys for keys in table.values() if isinstance(keys, list))
     return frozenset(key for keys in (*lists, table["unknown"]) for key in keys)

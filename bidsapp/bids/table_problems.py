@@ -35,6 +35,10 @@ def table_problems(bids_dir: Path, pets: Iterable[_Image]) -> list[str]:
     ----------
     bids_dir : root of the raw dataset
     pets : images of it
+
+    Returns
+    -------
+    list of str
     """
     pets = list(pets)
     people = sorted({pet.participant for pet in pets})

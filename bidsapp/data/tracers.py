@@ -263,6 +263,17 @@ def named_tracers(name: str, own: tuple[Tracer, ...] | None = None) -> NamedTrac
 def other_element(name: str, radionuclide: str) -> bool:
     """Whether the name of a radionuclide is that of another element.
 
+    Parameters
+    ----------
+    name : of a radionuclide, as people write it
+    radionuclide : as BIDS writes it
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
     >>> [other_element(name, "F18") for name in ("Carbon", "^18^Fluorine", "unknown")]
     [True, False, False]
     """
