@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -67,6 +70,21 @@ def test_paths_of_the_code_that_a_page_names_are_there(page):
     assert len(paths) > 10 or not of_house
     gone = [p for p in paths if p != "../shared" and not any(list(at.glob(p)) for at in places)]
     assert gone == []
+
+
+def test_benchmarks_find_all_that_they_import():
+    loop = (
+        "import runpy, sys\nfor script in sys.argv[1:]:\n"
+        "    sys.path.insert(0, script.rpartition('/')[0])\n"
+        "    runpy.run_path(script, run_name='imported')"
+    )
+    scripts = sorted(map(str, (ROOT / "tests" / "benchmarks").glob("*.py")))
+    assert len(scripts) > 20
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", loop, *scripts], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_layer_of_the_linter_stands_on_the_page():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "regions"))
 
 from test_pvc import PSFS, TRUTH, VOXEL, _parts, _pet, region_maps
 
