@@ -15,12 +15,7 @@ from syntax import nodes
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bidsapp"
 GLOSSARY = ROOT / "docs" / "glossary.md"
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # "X is no Y" for "X is not a Y"; "is no longer" and "there is no" are English.
 NO_ENGLISH = {
