@@ -35,6 +35,7 @@ from bidsapp.data import (
 )
 from bidsapp.data.freesurfer import freesurfer_names, freesurfer_rows
 from bidsapp.data.label_table import Region, read_label_table, side_of
+from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.nifti import load_labels, load_volume, named_space, read_frames, read_shape
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
@@ -262,10 +263,8 @@ def _atlas(choice: AtlasChoice) -> Atlas:
     if choice.image is not None:
         return _from_file(choice, choice.image)
     if choice.name not in atlas_names():
-        raise UsageError(
-            f"--atlas {choice.name}: the package has {', '.join(atlas_names())}; give another as "
-            "NAME=FILE[,TABLE]"
-        )
+        known = ", ".join(atlas_names())
+        raise UsageError(worded("atlas", "unknown", choice=choice, known=known))
     return _from_package(choice.name)
 
 
@@ -368,15 +367,9 @@ def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
     """Space that the option or the name of the file tells, and what was assumed."""
     space = choice.space or named_space(path)
     if space is None:
-        return TEMPLATE_SPACE, (
-            f"{path.name} names no space; {TEMPLATE_SPACE} was assumed (say so with "
-            f"_space-{TEMPLATE_SPACE} in its name)",
-        )
+        return TEMPLATE_SPACE, (worded("atlas", "no-space", path=path, space=TEMPLATE_SPACE),)
     if space not in (*SPACES, choice.space and OWN_SPACE):
-        raise BadDataError(
-            f"{path}: atlases in {space} cannot be used; give one in {' or '.join(SPACES)}, or add "
-            f",space={SPACES[0]} if its name is wrong, ,space={OWN_SPACE} if it is one of a T1w"
-        )
+        raise refused("atlas", "space", path=path, space=space, spaces=SPACES, own=OWN_SPACE)
     return space, ()
 
 
@@ -384,7 +377,7 @@ def _checked(image: Volume, path: Path) -> Volume:
     """The image with 0 for NaN; refused when it holds negative values."""
     values = np.nan_to_num(image.data)
     if values.min() < -_WHOLE:
-        raise BadDataError(f"{path}: holds negative values; labels and probabilities are not")
+        raise refused("atlas", "negative", path=path)
     return Volume(values, image.affine)
 
 
@@ -398,16 +391,13 @@ def _labels(
     image: Volume, path: Path, choice: AtlasChoice, table: Path | None, space: str, fractions: float
 ) -> _Read:
     if fractions:
-        raise BadDataError(
-            f"{path}: {fractions:.0%} of its labelled voxels are not whole numbers, it was "
-            "interpolated linearly; resample it again by nearest neighbour"
-        )
+        raise refused("atlas", "interpolated", path=path, share=fractions)
     labels = Volume(np.rint(image.data).astype(np.int64), image.affine)
     present = np.unique(labels.data[labels.data > 0])
     if present.size == 0:
-        raise BadDataError(f"{path}: contains only background")
+        raise refused("atlas", "empty", path=path)
     if present.size > _MOST_LABELS or present[-1] >= 2**31:
-        raise BadDataError(f"{path}: has {present.size} different values, it is not a label image")
+        raise refused("atlas", "no-labels", path=path, n=present.size)
     named = choice.program is not None
     rows = freesurfer_rows(present.tolist()) if named else _rows(path, table, present)
     carried = labels.data if space == OWN_SPACE else nearest(labels, points_in(space))
@@ -422,10 +412,8 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
     read = read_label_table(table)
     listed = {row.index for row in read.rows}
     if missing := [str(value) for value in present.tolist() if value not in listed]:
-        raise BadDataError(
-            f"{table}: has no row for the labels {', '.join(missing[:8])}"
-            f"{' and others' if len(missing) > 8 else ''} of {path.name}; add them"
-        )
+        names = ", ".join(missing[:8]) + (" and others" if len(missing) > 8 else "")
+        raise refused("atlas", "no-row", table=table, names=names, path=path)
     labels = set(present.tolist())
     return tuple(row for row in read.labelled if not read.lookup or row.index in labels)
 
@@ -450,11 +438,9 @@ def _probabilities(maps: Iterable[Volume], path: Path, table: Path | None, space
         index = transform(inverse(part.affine), points) if index is None else index
         carried.append(_carried_map(part.data, index))
     if filled is None or largest <= 0:
-        raise BadDataError(f"{path}: contains only background")
+        raise refused("atlas", "empty", path=path)
     if largest > 100 + _WHOLE:
-        raise BadDataError(
-            f"{path}: holds values up to {largest:g}; probabilities are 0 to 1, or 0 to 100 percent"
-        )
+        raise refused("atlas", "no-probability", path=path, largest=largest)
     regions, notes = Regions.joined(carried), tuple[str, ...]()
     if largest > 1 + _WHOLE:
         regions, notes = regions.scaled(0.01), (f"{path.name} was read as percent",)
@@ -486,10 +472,7 @@ def _map_rows(path: Path, table: Path | None, count: int) -> tuple[Region, ...]:
     read = read_label_table(table)
     rows = read.rows if len(read.rows) == count else read.labelled
     if len(rows) != count:
-        raise BadDataError(
-            f"{table}: has {len(rows)} rows for the {count} maps of {path.name}; give one per map, "
-            "in their order, with index from 1"
-        )
+        raise refused("atlas", "rows", table=table, n=len(rows), n_maps=count, path=path)
     return tuple(replace(row, index=number) for number, row in enumerate(rows, start=1))
 
 

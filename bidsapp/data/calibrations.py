@@ -21,6 +21,7 @@ from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint, Scale, TauScale, canonical
 from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, tupled, vois
+from bidsapp.data.sentences import refused
 from bidsapp.data.tau import (
     any_tracer,
     tau_equations,
@@ -37,7 +38,6 @@ from bidsapp.data.tracers import (
     repeatability,
     tracers,
 )
-from bidsapp.errors import BadDataError
 from bidsapp.io.reading import given_text, parse_json
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 
@@ -364,14 +364,9 @@ def _refuse_other(tracer: Tracer, stated: Mapping[str, Any] | None, path: Path) 
     """Refuse equations that were made for another tracer of the same code."""
     if stated is None:
         return
-    name, nuclide = stated["name"], stated["radionuclide"]
-    same = bare_name(name) in map(bare_name, tracer.names) and nuclide == tracer.radionuclide
-    if not same:
-        raise BadDataError(
-            f"--calibration {path}: was made for {name} ({nuclide}), and {tracer.code} is "
-            f"{tracer.name} ({tracer.radionuclide}) now; give the --tracer-file that it was made "
-            "with"
-        )
+    same_name = bare_name(stated["name"]) in map(bare_name, tracer.names)
+    if not same_name or stated["radionuclide"] != tracer.radionuclide:
+        raise refused("calibration", "other-tracer", path=path, stated=stated, tracer=tracer)
 
 
 @lru_cache
@@ -438,10 +433,7 @@ def read_calibration(path: Path) -> CalibrationFile:
     """
     calibration = _read(path, "--calibration", SCHEMA, _parsed)
     if unknown := {code for code, _ in calibration.equations} - tracers().keys():
-        raise BadDataError(
-            f"--calibration {path}: has an equation for {min(unknown)}, a tracer that CentiPET "
-            "does not know; give the --tracer-file that it was made with"
-        )
+        raise refused("calibration", "unknown-tracer", path=path, code=min(unknown))
     return calibration
 
 
@@ -464,36 +456,22 @@ def _read(
     path: Path, option: str, schema: str, parsed: Callable[[Mapping[str, Any]], _Read]
 ) -> _Read:
     """Content of a signed file that a calibration with met criteria wrote."""
-    text = given_text(path, option)
+    text, where = given_text(path, option), f"{option} {path}"
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise BadDataError(
-            f"{option} {path}: is not valid JSON ({error}); give a file that "
-            "centipet-calibrate wrote"
-        ) from error
+        raise refused("calibration", "no-json", where=where, error=error) from error
     if not isinstance(content, dict) or content.get("schema") != schema:
-        raise BadDataError(
-            f"{option} {path}: schema must be {schema}; give a *_calibration.json that "
-            "centipet-calibrate wrote"
-        )
+        raise refused("calibration", "schema", where=where, schema=schema)
     if content.get("sha256") != signed(content)["sha256"]:
-        raise BadDataError(
-            f"{option} {path}: sha256 does not fit the content, so the file was changed after "
-            "centipet-calibrate wrote it; make it again"
-        )
+        raise refused("calibration", "changed", where=where)
     if content.get("passed") is not True:
-        raise BadDataError(
-            f"{option} {path}: passed is not true: the calibration failed its criteria and "
-            "must not be used"
-        )
+        raise refused("calibration", "failed", where=where)
     try:
         return parsed(content)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise BadDataError(
-            f"{option} {path}: equations cannot be read ({type(error).__name__}: {error}); "
-            "make the file again with centipet-calibrate"
-        ) from error
+        name = type(error).__name__
+        raise refused("calibration", "unread", where=where, name=name, error=error) from error
 
 
 def calibration_content(

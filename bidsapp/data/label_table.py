@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bidsapp.data.sentences import refused
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import read_bytes
 
@@ -124,10 +125,7 @@ def parse_label_table(text: str, source: str) -> LabelTable:
     if lookup:
         places = {"index": 0, "name": 1}
     elif not {"index", "name"} <= places.keys():
-        raise BadDataError(
-            f"{source}: has the columns {', '.join(header)[:120]}; it needs one named index and "
-            "one named name"
-        )
+        raise refused("label-table", "columns", source=source, columns=", ".join(header)[:120])
     body = lines if lookup else lines[1:]
     first = 1 if lookup else 2
     numbered = enumerate((_cells(line, separator) for line in body), start=first)
@@ -243,9 +241,7 @@ def _check_unique(rows: Sequence[Region], source: str) -> None:
     for field in ("index", "name"):
         value, count = Counter(getattr(row, field) for row in rows).most_common(1)[0]
         if count > 1:
-            raise BadDataError(
-                f"{source}: {count} rows have the {field} {value}; it must be unique"
-            )
+            raise refused("label-table", "twice", source=source, n=count, field=field, value=value)
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from bidsapp.core.grid.resample import measured_box, sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import SPACES, points_in
-from bidsapp.errors import BadDataError
+from bidsapp.data.sentences import refused
 from bidsapp.io.nifti import load_volume, named_space
 from bidsapp.settings import TEMPLATE_SPACE
 
@@ -37,10 +37,7 @@ def load_in_mni(path: Path) -> NDArray[np.float32]:
     """
     space = named_space(path) or TEMPLATE_SPACE
     if space not in SPACES:
-        raise BadDataError(
-            f"{path}: is in {space}; give an image in {' or '.join(SPACES)}, or the raw dataset to "
-            "centipet"
-        )
+        raise refused("atlas", "image-space", path=path, space=space, spaces=SPACES)
     volume = load_volume(path)
     single = volume.data.ndim == 3
     frames = volume.data[..., None] if single else volume.data

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bidsapp.core.regions.regional import Norm
+from bidsapp.data.sentences import refused
 from bidsapp.errors import BadDataError
 from bidsapp.io.reading import given_text
 from bidsapp.io.tsv import finite_number
@@ -38,19 +39,15 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
     """
     rows = csv.DictReader(io.StringIO(given_text(path)), delimiter="\t")
     if missing := [name for name in _NEEDED if name not in (rows.fieldnames or ())]:
-        raise BadDataError(
-            f"{path}: has no column {', '.join(missing)}; a norm table is TSV with "
-            f"{', '.join(_NEEDED)} and reference"
-        )
+        lists = map(", ".join, (missing, _NEEDED))
+        raise refused("norms", "no-column", path=path, lists=list(lists))
     norms: dict[tuple[str, str], Norm] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{path}, row {number}"
         norm = Norm(row.get("reference") or "wc", _number(row, "mean", where), _sd(row, where))
         if norm.reference not in references:
-            raise BadDataError(
-                f"{where}: {norm.reference} is none of the reference regions of this run "
-                f"({', '.join(references)}); add it with --reference-region"
-            )
+            known = ", ".join(references)
+            raise refused("norms", "reference", where=where, norm=norm, known=known)
         key = (row["atlas"] or "", row["region"] or "")
         if key in norms:
             raise BadDataError(f"{where}: {' '.join(key)} is there twice; keep one")

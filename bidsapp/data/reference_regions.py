@@ -12,6 +12,7 @@ from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, eroded_regions
 from bidsapp.data import REFERENCES, mni_grid, read_table, tupled
 from bidsapp.data.atlases import atlas, region_names
+from bidsapp.data.sentences import worded
 from bidsapp.errors import UsageError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
 
@@ -123,10 +124,8 @@ def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
         return Reference(choice.name, description, regions, grid=source.grid)
     table = read_table("reference_regions")
     if choice.name not in table:
-        raise UsageError(
-            f"--reference-region {choice.name}: there is {', '.join(table)}; give another as "
-            "NAME=ATLAS:LABEL[,LABEL...]"
-        )
+        known = ", ".join(table)
+        raise UsageError(worded("reference-region", "unknown", choice=choice, known=known))
     row = table[choice.name]
     source = atlas(row["atlas"])
     regions = source.regions.combined([source.positions(row["labels"])])
@@ -143,7 +142,5 @@ def _check_names(choice: ReferenceChoice, own: AtlasChoice) -> None:
     for label in choice.labels:
         if names is not None and label not in names and not re.fullmatch(r"\d+(-\d+)?", label):
             close = ", ".join(difflib.get_close_matches(label, names) or names[:3])
-            raise UsageError(
-                f"--reference-region {choice.name}: {own.name} has no region {label!r}; it has "
-                f"{close}, ..."
-            )
+            values = {"choice": choice, "own": own, "label": label, "close": close}
+            raise UsageError(worded("reference-region", "label", **values))

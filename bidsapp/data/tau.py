@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import Tracer, half_lives_s, named_tracers, tracers
-from bidsapp.errors import BadDataError, NoInputError
+from bidsapp.errors import NoInputError
 from bidsapp.io.nifti import load_volume
 
 REFERENCE = "reference"
@@ -152,10 +153,7 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
     for region, name in read_table("tau")["files"].items():
         choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
         if not choices:
-            raise NoInputError(
-                f"--tau-vois {folder}: contains no {name}; give the unpacked CenTauR volumes of "
-                "https://www.gaain.org/centaur-project"
-            )
+            raise NoInputError(worded("tau-vois", "missing", folder=folder, name=name))
         files[region] = str(choices[0])
     return files
 
@@ -182,10 +180,7 @@ def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
         volume = load_volume(Path(path))
         masks[region] = mask = nearest(volume, world) > 0.5
         if not mask.any() or mask[brain].sum() < _LEAST_INSIDE * mask.sum():
-            raise BadDataError(
-                f"--tau-vois {path}: hardly lies in the brain of MNI152; give the volumes in MNI "
-                "space, as published"
-            )
+            raise refused("tau-vois", "place", path=path)
     return masks
 
 

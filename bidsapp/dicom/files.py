@@ -99,11 +99,14 @@ def doubtful_files(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
     others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
     empty = [path for path in others if path.stat().st_size == 0]
     lost = list(lost_files(folder))
-    return tuple(
-        worded("inventory", why, files=count(len(paths), what), first=paths[0].name)
-        for why, what, paths in (("empty-files", "file", empty), ("lost-files", "link", lost))
-        if paths
-    )
+    sentences = []
+    if empty:
+        number = count(len(empty), "file")
+        sentences.append(worded("inventory", "empty-files", files=number, first=empty[0].name))
+    if lost:
+        number = count(len(lost), "link")
+        sentences.append(worded("inventory", "lost-files", files=number, first=lost[0].name))
+    return tuple(sentences)
 
 
 def _is_own_dataset(folder: Path) -> bool:

@@ -83,9 +83,10 @@ def take_inventory(
     NoInputError
         The folder is missing or holds no image.
     """
-    if not folder.is_dir() and not (folder.is_file() and is_packed(folder)):
-        why = "one-file" if folder.is_file() else "no-folder"
-        raise NoInputError(worded("inventory", why, folder=folder))
+    if folder.is_file() and not is_packed(folder):
+        raise NoInputError(worded("inventory", "one-file", folder=folder))
+    if not (folder.is_file() or folder.is_dir()):
+        raise NoInputError(worded("inventory", "no-folder", folder=folder))
     no_input = frozenset(map(os.path.realpath, passed_over))
     roots, broken = _unpacked(folder, scratch, progress, no_input)
     closed: list[OSError] = []

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nipype.pipeline.plugins.base import SGELikeBatchManagerBase
 from nipype.pipeline.plugins.slurm import SLURMPlugin
 
+from bidsapp.data.sentences import worded
 from bidsapp.errors import UsageError, WorkerLostError
 from bidsapp.io.reading import given_text, parse_json
 
@@ -76,26 +77,18 @@ def read_plugin(path: Path) -> BatchPlugin:
     content = _read_file(path)
     name = content.get("plugin") if isinstance(content, dict) else None
     if not isinstance(name, str):
-        raise UsageError(
-            f"--use-plugin {path}: must hold two entries, such as plugin: SLURM and plugin_args: "
-            "{sbatch_args: --mem=3G}"
-        )
+        raise UsageError(worded("plugin", "no-entries", path=path))
     arguments = content.get("plugin_args") or {}
     if not isinstance(arguments, dict):
         raise UsageError(f"--use-plugin {path}: plugin_args must be names and values")
     base = getattr(importlib.import_module("nipype.pipeline.plugins"), f"{name}Plugin", None)
     if base is None or not issubclass(base, SGELikeBatchManagerBase):
         why = "is not a plugin of nipype" if base is None else "is not a batch plugin"
-        raise UsageError(
-            f"--use-plugin {path}: {name} {why}; use one of {', '.join(_SUBMIT)}, or --nprocs on "
-            "one machine"
-        )
+        known = ", ".join(_SUBMIT)
+        raise UsageError(worded("plugin", "unknown", path=path, name=name, why=why, known=known))
     command = _SUBMIT.get(name)
     if command is not None and shutil.which(command) is None:
-        raise UsageError(
-            f"--use-plugin {path}: {command} is not found; start centipet outside of a container, "
-            f"on a machine that can send jobs to {name}"
-        )
+        raise UsageError(worded("plugin", "no-command", path=path, command=command, name=name))
     if base is SLURMPlugin:
         _check_slurm(path, arguments)
         return BatchPlugin(name, _Slurm, arguments)
@@ -117,10 +110,8 @@ def _read_file(path: Path) -> Any:
 def _check_slurm(path: Path, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         if name not in _SLURM_ARGUMENTS:
-            raise UsageError(
-                f"--use-plugin {path}: plugin_args has no {name}; there are "
-                f"{', '.join(_SLURM_ARGUMENTS)}"
-            )
+            known = ", ".join(_SLURM_ARGUMENTS)
+            raise UsageError(worded("plugin", "argument", path=path, name=name, known=known))
         is_text = name in ("sbatch_args", "template")
         if isinstance(value, bool) or not isinstance(value, str if is_text else (int, float)):
             kind = "text" if is_text else "a number"
@@ -170,10 +161,7 @@ class _Batch(SGELikeBatchManagerBase):  # type: ignore[misc]
         if time.monotonic() - since < _ARRIVAL_S:
             return None
         step = Path(self._pending[taskid]).name
-        lost = WorkerLostError(
-            f"job {taskid} of the step {step} ended without a result, most often because "
-            "memory or time ran out; ask for more with --use-plugin and run again"
-        )
+        lost = WorkerLostError(worded("plugin", "lost", taskid=taskid, step=step))
         return {"result": None, "traceback": format_exception(lost)}
 
 
@@ -218,10 +206,9 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
             self._last_answer = time.monotonic()
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             if time.monotonic() - self._last_answer > _SILENCE_S:
-                raise WorkerLostError(
-                    f"squeue has not answered for {_SILENCE_S / 60:g} min ({error}); run again "
-                    "when SLURM does"
-                ) from error
+                minutes = _SILENCE_S / 60
+                text = worded("plugin", "silent", minutes=minutes, error=error)
+                raise WorkerLostError(text) from error
         self._last_query = time.monotonic()
 
     def _submit_batchtask(self, scriptfile: str, node: Node) -> int:
@@ -237,10 +224,8 @@ class _Slurm(_Batch, SLURMPlugin):  # type: ignore[misc]
             except subprocess.CalledProcessError as error:
                 if not tries_left:
                     reason = " ".join(error.stderr.split())
-                    raise UsageError(
-                        f"sbatch refuses the job of {node.fullname} ({reason}); see sbatch_args of "
-                        "--use-plugin"
-                    ) from error
+                    text = worded("plugin", "refused", node=node, reason=reason)
+                    raise UsageError(text) from error
                 time.sleep(self._retry_timeout)
         self._queued.add(taskid)
         self._pending[taskid] = node.output_dir()

@@ -28,6 +28,7 @@ from nipype.pipeline.plugins.tools import report_crash
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.parallel import use_threads
+from bidsapp.data.sentences import worded
 from bidsapp.errors import Interrupted, WorkerLostError, error_class
 from bidsapp.execution.batch import read_plugin
 from bidsapp.execution.workers import ONE_THREAD, new_workers, workers
@@ -317,12 +318,7 @@ def _run_node(node: Node, updatehash: bool, taskid: int, cwd: str, threads: int)
 
 
 def _vanished(node: Node) -> list[str]:
-    return format_exception(
-        WorkerLostError(
-            f"the process of {node.fullname} was killed or stuck twice, most often because "
-            "memory ran out; run again with a smaller --nprocs or more memory"
-        )
-    )
+    return format_exception(WorkerLostError(worded("workers", "lost", node=node)))
 
 
 def _failure(node: Node, traceback: list[str]) -> NodeFailure:
@@ -333,15 +329,9 @@ def _failure(node: Node, traceback: list[str]) -> NodeFailure:
     name, message = explain(text)
     if name is None and any(sign in text for sign in _SIGNS_OF_LOSS):
         name = "StorageError"
-        message = (
-            f"intermediate results in {node.base_dir} are missing or damaged ({message}); run "
-            "again with --clean-workdir"
-        )
+        message = worded("workers", "no-results", node=node, message=message)
     if name is None:
-        message = (
-            f"the step {node.fullname} failed ({message}), which is a fault of CentiPET: please "
-            "report it with the crash file in the logs folder"
-        )
+        message = worded("workers", "our-fault", node=node, message=message)
     return NodeFailure(node.fullname, name or "CentipetError", message)
 
 
@@ -374,7 +364,5 @@ def explain(traceback: str) -> tuple[str | None, str]:
     if code in (errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE):
         return "StorageError", f"a file cannot be written or read ({text}); check it and run again"
     if name.endswith("MemoryError") or code in (errno.ENOMEM, errno.EAGAIN):
-        return "WorkerLostError", (
-            "a step ran out of memory; run again with a smaller --nprocs or more memory"
-        )
+        return "WorkerLostError", worded("workers", "memory")
     return None, f"{name}: {text}" if text else name

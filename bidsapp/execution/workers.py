@@ -20,6 +20,7 @@ from multiprocessing.context import ForkServerContext
 from threadpoolctl import threadpool_limits
 
 from bidsapp.core.parallel import use_threads
+from bidsapp.data.sentences import worded
 from bidsapp.errors import WorkerLostError
 
 # One thread per process: the sums of a matrix product depend on how many threads share it, and
@@ -88,10 +89,8 @@ def _fork(count: int) -> None:
         for worker in active_children():  # begun already, and the exit would wait for them
             worker.kill()
         _workers = None
-        raise WorkerLostError(
-            f"{count} worker processes cannot be started ({error}): too few processes or threads "
-            "are allowed (ulimit -u), or memory ran out; run again with --nprocs 1"
-        ) from error
+        text = worded("workers", "not-started", n=count, error=error)
+        raise WorkerLostError(text) from error
 
 
 def workers(count: int) -> ProcessPoolExecutor:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
+from bidsapp.data.sentences import worded
 from bidsapp.errors import CentipetError, StorageError
 from bidsapp.io.hashes import file_hash
 
@@ -132,10 +133,7 @@ def fetch(path: str | Path) -> dict[str, NDArray[Any]]:
     ) as error:  # fmt: skip
         if isinstance(error, OSError) and error.errno == ENOMEM:
             raise MemoryError from error
-        raise StorageError(
-            f"{path}: this intermediate result is missing or damaged; run again with "
-            "--clean-workdir"
-        ) from error
+        raise StorageError(worded("workers", "damaged", path=path)) from error
 
 
 def _array(mapped: mmap, info: ZipInfo) -> NDArray[Any]:

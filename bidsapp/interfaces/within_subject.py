@@ -19,7 +19,8 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged, is_beyond
 from bidsapp.data import read_table, template_mask
 from bidsapp.data.flags import worded_flag
-from bidsapp.errors import BadDataError, CentipetError
+from bidsapp.data.sentences import refused
+from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, named, save_rigid
 from bidsapp.interfaces.transfer import Arrays
@@ -99,10 +100,7 @@ def MakeTemplate(
     if len(usable) < 2:
         pairs = zip(sources, reports, strict=True)
         lost = [f"{Path(s).name} {r['reason']}" for s, r in pairs if "reason" in r]
-        raise BadDataError(
-            f"no within-subject template can be made ({'; '.join(lost)}): repair or remove "
-            "this T1w, or run without --longitudinal"
-        )
+        raise refused("plan", "no-template", lost="; ".join(lost))
     made = within_subject_template(
         [
             Visit(Volume(visit["data"], visit["affine"]), visit["brain"], visit["landmarks"])
