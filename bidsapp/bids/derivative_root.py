@@ -19,6 +19,7 @@ from bidsapp.bids.seals import sealed
 from bidsapp.data import package_text
 from bidsapp.data.sentences import worded
 from bidsapp.errors import CannotCreateError
+from bidsapp.grouping import grouped
 from bidsapp.io.atomic import remove_temporaries, write_if_new
 from bidsapp.io.reading import known_object, parse_json, read_text
 
@@ -182,9 +183,10 @@ def _code_url() -> str | None:
 
 def _descriptions() -> str:
     """One row per ``desc-`` label: two columns, as BIDS 1.11 wants them."""
-    rows: dict[str, list[str]] = {}
-    for row in outputs().values():
-        if label := row.entities.get("desc"):
-            rows.setdefault(label, []).append(row.description)
+    rows = grouped(
+        (label, row.description)
+        for row in outputs().values()
+        if (label := row.entities.get("desc"))
+    )
     lines = [f"desc-{label}\t{'; '.join(texts)}" for label, texts in sorted(rows.items())]
     return "\n".join(["desc_id\tdescription", *lines]) + "\n"

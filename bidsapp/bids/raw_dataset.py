@@ -34,6 +34,7 @@ from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tracers import same_tracer
 from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.grouping import grouped
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.settings import Filters
 
@@ -112,10 +113,7 @@ class RawDataset:
 
     @cached_property
     def _t1ws(self) -> dict[str, list[RawImage]]:
-        by_participant: dict[str, list[RawImage]] = defaultdict(list)
-        for t1w in self.t1ws:
-            by_participant[t1w.participant].append(t1w)
-        return dict(by_participant)
+        return grouped((t1w.participant, t1w) for t1w in self.t1ws)
 
     @cached_property
     def _people_with_t1w(self) -> set[str]:

@@ -7,7 +7,6 @@ leave of them in this run: the template of a participant is the same in every ru
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import CentipetError
+from bidsapp.grouping import grouped
 
 # What the choice of one T1w per PET tells and the template makes untrue.
 _UNTRUE = ("t1w-other-session", "t1w-far")
@@ -51,9 +51,7 @@ def plan_templates(
         By label without ``sub-``; participants with one T1w are not in it.
     """
     plans = {}
-    people: dict[str, list[RawImage]] = defaultdict(list)
-    for pet in dataset.every_pet:
-        people[pet.participant].append(pet)
+    people = grouped((pet.participant, pet) for pet in dataset.every_pet)
     for label, own in sorted(people.items()):
         if dataset.is_filtered_out(label):
             continue  # told of every scan

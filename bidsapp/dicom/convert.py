@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +25,7 @@ from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import CentipetError, StorageError, UsageError
+from bidsapp.grouping import grouped
 from bidsapp.io.atomic import write_gzip, write_json, write_lines
 from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import line as table_line
@@ -258,9 +258,8 @@ def _describe(decisions: Decisions, folder: Path, dicom: DicomInput) -> None:
     for job in converted if dicom.keep_dates or dicom.shift_dates else ():
         person = decisions.persons[job.target.entities["sub"]]
         _write_date(job, folder, person if dicom.shift_dates else None)
-    people = defaultdict(list)
-    for row in in_order(list(decisions.rows.values())):
-        people[row.participant_id].append(cells(row))
+    in_table = in_order(list(decisions.rows.values()))
+    people = grouped((row.participant_id, cells(row)) for row in in_table)
     for participant, rows in people.items():
         path = folder / "code" / "dicom_decisions" / f"{participant}.tsv"
         write_lines(path, map(table_line, (COLUMNS, *rows)))

@@ -23,6 +23,7 @@ from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError
+from bidsapp.grouping import grouped
 from bidsapp.plain import some
 
 _FOLDER = re.compile(r"(sub|ses)-([A-Za-z0-9]+)")
@@ -345,9 +346,7 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     """
     issued = _issued(headers)
     by_number: dict[str, set[Person]] = defaultdict(set)
-    by_person: dict[Person, list[Header]] = defaultdict(list)
     for header, person in zip(headers, persons, strict=True):
-        by_person[person].append(header)
         if not is_volume(header.path):
             stated = (header.text(key).upper() for key in _IDENTIFIERS)
             number = next((text for text in stated if text in issued), header.text("PatientID"))
@@ -356,7 +355,7 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     for number, people in by_number.items():
         for person in people if len(people) > 1 else ():
             doubts[person].append("split" if number in issued else "no-identifier")
-    for person, group in by_person.items():
+    for person, group in grouped(zip(persons, headers, strict=True)).items():
         texts = {header.text(key).upper() for header in group for key in _IDENTIFIERS}
         studies = {header.text("StudyInstanceUID") for header in group} - {""}
         if len(studies) > 1 and not texts & issued and not any(map(_confirms, group)):

@@ -33,6 +33,7 @@ from bidsapp.dicom.series import SAME_PLACE_MM, Series, numbers_of
 from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 from bidsapp.execution.workers import workers
+from bidsapp.grouping import grouped
 from bidsapp.plain import count
 
 _CHUNK = 200  # files per task: small enough for progress, large enough to hide the transport
@@ -297,9 +298,8 @@ def _by_person(images: list[Header]) -> list[list[Header]]:
     Anonymisers may give one UID to everybody.  Where it is a series of which some images alone
     were renamed, these are a part of the slices.
     """
-    groups: dict[tuple[object, ...], list[Header]] = defaultdict(list)
-    for image in images:
-        groups[tuple(image.plain(tag) for tag in tables()["compared"]["person"])].append(image)
+    tags = tables()["compared"]["person"]
+    groups = grouped((tuple(map(image.plain, tags)), image) for image in images)
     places = {key: {image.texts(_POSITION) for image in own} for key, own in groups.items()}
     if len(groups) > 1 and len(set(map(frozenset, places.values()))) == 1:
         return [groups[key] for key in sorted(groups)]
@@ -314,9 +314,7 @@ def _volumes(images: list[Header]) -> list[list[Header]]:
         *(numbers_of(images, tag) for tag in compared["split_numbers"]),
         numbers_of(images, "ImageOrientationPatient", _SAME_COSINE),
     ]
-    parts: dict[tuple[object, ...], list[Header]] = defaultdict(list)
-    for image, key in zip(images, zip(*told_apart_by, strict=True), strict=True):
-        parts[key].append(image)
+    parts = grouped(zip(zip(*told_apart_by, strict=True), images, strict=True))
     return [part for key in sorted(parts, key=str) for part in _repeats(parts[key])]
 
 
@@ -329,9 +327,7 @@ def _repeats(images: list[Header]) -> list[list[Header]]:
     if images[0].text("Modality") != "MR" or n_positions == len(images):
         return [images]
     for tag in tables()["compared"]["repeats"]:
-        runs: dict[tuple[str, ...], list[Header]] = defaultdict(list)
-        for image in images:
-            runs[image.plain(tag)].append(image)
+        runs = grouped((image.plain(tag), image) for image in images)
         if max(map(len, runs.values())) <= n_positions:
             break
     return list(runs.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,6 +40,7 @@ from bidsapp.dicom.scan_times import (
 )
 from bidsapp.dicom.series import Series, snapped
 from bidsapp.dicom.volumes import is_volume
+from bidsapp.grouping import grouped
 
 MOMENT_TAGS = (
     *("RadiopharmaceuticalStartDateTime", "GEAdministrationDateTime"),
@@ -78,9 +78,8 @@ def frames_of(series: Series) -> tuple[Frame, ...]:
         Slice positions hold different numbers of images, so one is missing or doubled; or so many
         are missing that a frame would hold slices of two.
     """
-    stacks: dict[float, list[Header]] = defaultdict(list)
-    for (position, _), (image, *_) in _by_description(series).items():
-        stacks[position].append(image)
+    described = _by_description(series).items()
+    stacks = grouped((position, image) for (position, _), (image, *_) in described)
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1:
         raise refused("slices", "uneven-frames", least=min(counts), most=max(counts))
@@ -108,10 +107,9 @@ def copies_in(series: Series) -> list[tuple[Header, Header]]:
 
 def _by_description(series: Series) -> dict[_Description, list[Header]]:
     """Images of a series by position and by what tells frames apart."""
-    places, tags = defaultdict(list), tables()["compared"]["copies"]
-    for position, image in zip(series.positions(), series.images, strict=True):
-        places[float(position), tuple(image.plain(tag) for tag in tags)].append(image)
-    return places
+    tags = tables()["compared"]["copies"]
+    places = zip(series.positions().tolist(), series.images, strict=True)
+    return grouped(((place, tuple(map(image.plain, tags))), image) for place, image in places)
 
 
 def _refuse_woven(series: Series, frames: tuple[Frame, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from bidsapp.dicom.decompress import decompress, is_compressed
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, read_dataset, tag_name
 from bidsapp.dicom.pet_frames import Frame
+from bidsapp.grouping import grouped
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,12 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
     BadDataError
         Pixels cannot be decoded, are not those the header announces, or are no numbers.
     """
-    wanted: dict[Path, list[tuple[int, int, Header]]] = defaultdict(list)
-    for number, frame in enumerate(frames):
-        for z, header in enumerate(frame):
-            wanted[header.path].append((number, z, header))
-    for path, images in wanted.items():
+    of_files = grouped(
+        (header.path, (number, z, header))
+        for number, frame in enumerate(frames)
+        for z, header in enumerate(frame)
+    )
+    for path, images in of_files.items():
         pixels = _decoded(path)
         for number, z, header in images:
             index = header.frame or 0

@@ -20,6 +20,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
+from bidsapp.grouping import grouped
 
 WITHOUT_T1W = worded_flag("no-t1w", "dicom")
 """Of a conversion; a dataset without a T1w shows that by itself."""
@@ -248,9 +249,7 @@ def _reconstruction_labels(run: list[PetScan]) -> list[str]:
 
 def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionPlan) -> None:
     """Keep the best T1w of every study and put it into the session nearest in time."""
-    studies: dict[str, list[T1wScan]] = defaultdict(list)
-    for scan in scans:
-        studies[scan.series.header.text("StudyInstanceUID")].append(scan)
+    studies = grouped((scan.series.header.text("StudyInstanceUID"), scan) for scan in scans)
     placed: dict[str, list[T1wScan]] = defaultdict(list)
     for study in studies.values():
         best, *others = sorted(study, key=lambda scan: (*t1w_rank(scan.series), scan.order))

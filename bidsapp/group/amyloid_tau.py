@@ -13,6 +13,7 @@ from bidsapp.data.tau import tau_regions, tau_tracers
 from bidsapp.errors import UsageError
 from bidsapp.group.tables import Row
 from bidsapp.group.visits import moment
+from bidsapp.grouping import grouped
 from bidsapp.plain import count
 from bidsapp.settings import Filters
 
@@ -126,9 +127,7 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     """
     if not any(row["tracer"] in tau_tracers() and row["status"] != "skipped" for row in rows):
         return AmyloidTau(rule, (), (), ())
-    people: dict[str, list[Row]] = {}
-    for row in rows:
-        people.setdefault(row["participant_id"], []).append(row)
+    people = grouped((row["participant_id"], row) for row in rows)
     participants = tuple(_participant(name, own, rule) for name, own in people.items())
     counts = tuple(_count(participants, status) for status in (*CELLS, *_UNPAIRED))
     return AmyloidTau(rule, participants, counts, _tracers(rows, rule))

@@ -14,6 +14,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
 from bidsapp.group.tables import Row
+from bidsapp.grouping import grouped
 from bidsapp.plain import count, natural, shortened
 from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left, legend_entry
 from bidsapp.report.charts import CURVES
@@ -171,9 +172,8 @@ def bands(axis: Axis, known: PublishedScale, height: float) -> Markup:
 
 def _dots(rows: Sequence[Row], group: Group, axis: Axis, y: float) -> list[Markup]:
     """Put dots of like value beside each other, alternately above and below the line."""
-    columns: dict[int, list[int]] = {}
-    for place, value in zip(group.places, group.centiloids, strict=True):
-        columns.setdefault(round(axis.at(value) / _DOT), []).append(place)
+    places = zip(group.places, group.centiloids, strict=True)
+    columns = grouped((round(axis.at(value) / _DOT), place) for place, value in places)
     step = min(_DOT, 2 * _HALF_ROW / max(map(len, columns.values())))
     return _dots_or_specks(
         rows,

@@ -15,6 +15,7 @@ from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
 from bidsapp.group.tables import Row, on_two_calendars
 from bidsapp.group.visits import CONSECUTIVE, Visits, match
+from bidsapp.grouping import grouped
 from bidsapp.plain import natural
 from bidsapp.record import ScanRecord
 from bidsapp.report.render import number
@@ -57,10 +58,11 @@ def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
     list of Finding
     """
     odd = on_two_calendars(records)
-    places: dict[str, list[int]] = {}
-    for place, record in enumerate(records):
-        if record.entities["sub"] in odd and record.acquired is not None:
-            places.setdefault(record.entities["sub"], []).append(place)
+    places = grouped(
+        (record.entities["sub"], place)
+        for place, record in enumerate(records)
+        if record.entities["sub"] in odd and record.acquired is not None
+    )
     flag = worded_flag("dates-shifted")
     return [
         Finding(place, flag, tuple(at for at in own if at != place))

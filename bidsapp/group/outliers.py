@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -11,6 +11,7 @@ from typing import Any
 from bidsapp.core.grid.sampling import SD_PER_MAD
 from bidsapp.group.longitudinal import suvr_of
 from bidsapp.group.tables import Row
+from bidsapp.grouping import grouped
 
 # Of the PET, compared within a tracer and a scanner: a scan that was smoothed after the
 # reconstruction may be as sharp as those of other scanners. Of the T1w, compared among all.
@@ -67,11 +68,9 @@ def scores(rows: Sequence[Row]) -> list[Score]:
 
 def _by_kind(rows: Sequence[Row], places: Sequence[int]) -> dict[tuple[Any, ...], list[int]]:
     """Scans of a tracer by one scanner; those of scanners with too few of them by tracer alone."""
-    kinds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     keys = {p: tuple(rows[p].get(key) for key in ("tracer", "site", "scanner")) for p in places}
     count = Counter(keys.values())
-    for place, key in keys.items():
-        kinds[key if count[key] >= FEWEST else key[:1]].append(place)
+    kinds = grouped((key if count[key] >= FEWEST else key[:1], p) for p, key in keys.items())
     return kinds
 
 

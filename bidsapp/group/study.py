@@ -22,6 +22,7 @@ from bidsapp.group.ratings import without_rejected
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import Row, Table, columns_of, with_flags
 from bidsapp.group.visits import Visits, all_visits
+from bidsapp.grouping import grouped
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
@@ -184,9 +185,7 @@ def study_tables(result: Study) -> list[Table]:
 
 def _flagged(rows: Sequence[Row], findings: Sequence[Finding]) -> list[Row]:
     """Rows with the codes of the findings among their flags."""
-    codes: dict[int, list[str]] = {}
-    for finding in findings:
-        codes.setdefault(finding.place, []).append(finding.flag.code)
+    codes = grouped((finding.place, finding.flag.code) for finding in findings)
     return [with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
+from bidsapp.grouping import grouped
 from bidsapp.record import ScanRecord
 
 
@@ -22,9 +23,7 @@ def template_flags(records: Iterable[ScanRecord]) -> dict[str, Flag]:
     dict
     """
     flags: dict[str, Flag] = {}
-    people: dict[str, list[ScanRecord]] = {}
-    for record in records:
-        people.setdefault(record.entities["sub"], []).append(record)
+    people = grouped((record.entities["sub"], record) for record in records)
     for scans in people.values():
         if len({_template(record) for record in scans}) > 1:
             flags |= {record.path: worded_flag("mixed-pipelines", "templates") for record in scans}
