@@ -14,6 +14,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import outputs
+from bidsapp.bids.folders import people_in
 from bidsapp.bids.layout import raw_facts
 from bidsapp.bids.seals import sealed
 from bidsapp.data import package_text
@@ -22,6 +23,7 @@ from bidsapp.errors import CannotCreateError
 from bidsapp.grouping import grouped
 from bidsapp.io.atomic import remove_temporaries, write_if_new
 from bidsapp.io.reading import known_object, parse_json, read_text
+from bidsapp.plain import natural, some
 
 # What the group level knows of the raw dataset (`bidsapp.bids.layout.raw_facts`).
 RAW_FACTS = "group_raw.json"
@@ -137,6 +139,33 @@ def refuse_foreign(output_dir: Path) -> None:
         is_ours = False
     if not is_ours:
         raise CannotCreateError(worded("dataset", "foreign", output_dir=output_dir))
+
+
+def replaced_results(output_dir: Path, bids_dir: Path, people: Collection[str]) -> list[str]:
+    """Sentence about results of another raw dataset that a run is going to replace; none without.
+
+    A dataset that was moved, or is mounted elsewhere, is no other one.
+
+    Parameters
+    ----------
+    output_dir, bids_dir : roots of the derivatives and of the raw dataset
+    people : labels without ``sub-`` of the run
+
+    Returns
+    -------
+    list of str
+    """
+    links = known_object(output_dir / "dataset_description.json").get("DatasetLinks")
+    raw = links.get("raw") if isinstance(links, dict) else None
+    common = sorted({*people} & {*people_in(output_dir)}, key=natural)
+    if not isinstance(raw, str) or not common:
+        return []
+    earlier = output_dir / raw
+    if not earlier.is_dir() or earlier.samefile(bids_dir):
+        return []
+    labels = some(f"sub-{label}" for label in common)
+    earlier = Path(os.path.normpath(earlier))
+    return [worded("dataset", "replaced", output_dir=output_dir, labels=labels, earlier=earlier)]
 
 
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bidsapp.bids.atlas_descriptions import write_atlases
-from bidsapp.bids.derivative_root import remove_leftovers, write_root_files
+from bidsapp.bids.derivative_root import (
+    remove_leftovers,
+    replaced_results,
+    write_root_files,
+)
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.folders import lost_people, people_in, unreadable_people
 from bidsapp.bids.layout import check_dataset, raw_facts, read_dataset
@@ -98,6 +102,8 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     seen = {scan.entities["sub"] for scan in planned}
     problems += ["NoInputError" for label in closed if label not in seen]
     problems += ["NoMatchError"] * len(unknown)
+    for sentence in replaced_results(settings.output_dir, settings.bids_dir, seen):
+        progress.warn(sentence)
     if settings.dry_run:
         print_plan(plan, progress)
         return plan_exit_code(plan) or (ExitCode.SCAN_FAILED if problems else ExitCode.OK)

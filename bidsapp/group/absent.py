@@ -11,7 +11,7 @@ from bidsapp.bids.derivative_root import RAW_FACTS
 from bidsapp.bids.derivatives import raw_path
 from bidsapp.bids.folders import lost_people, people_in
 from bidsapp.io.reading import known_object
-from bidsapp.plain import some
+from bidsapp.plain import count, some
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 
@@ -118,7 +118,7 @@ def vanished(records: Sequence[ScanRecord], bids_dir: Path | None) -> list[str]:
     if not gone or len(gone) == len(sources):
         return []
     return [
-        f"the raw dataset has no image any more of {len(gone)} results that are in the tables: "
-        f"{some(gone, _MOST_NAMED)}; remove their files from the derivatives if it was withdrawn "
-        "or renamed"
+        f"the raw dataset has no image any more of {count(len(gone), 'result')} in the tables: "
+        f"{some(gone, _MOST_NAMED)}; remove these files from the derivatives if an image was "
+        "withdrawn or renamed"
     ]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,22 @@ def test_an_output_folder_of_another_dataset_is_left_alone(two, run):
     (run.out / "dataset_description.json").write_text('{"Name": "mine"}')
     assert run()[0] == 73
     assert (run.out / "dataset_description.json").read_text() == '{"Name": "mine"}'
+
+
+def test_results_of_another_dataset_are_not_replaced_in_silence(
+    two, run, fates, tmp_path
+):
+    run()
+    other = shutil.copytree(two.root, tmp_path / "other")
+    (other / "sub-2").rename(other / "sub-3")
+    for path in list((other / "sub-3").rglob("sub-2*")):
+        path.rename(path.with_name(path.name.replace("sub-2", "sub-3")))
+    told = f"the results of sub-1 there are those of {two.root}, and will be replaced"
+    assert told in plain(run("--dry-run", bids=other)[1])
+    only_3 = ("--participant-label", "3", "--dry-run")
+    assert "will be replaced" not in plain(run(*only_3, bids=other)[1])
+    two.root.rename(tmp_path / "moved")
+    assert "will be replaced" not in plain(run("--dry-run", bids=tmp_path / "moved")[1])
 
 
 def test_a_work_folder_that_cannot_be_made(two, run, tmp_path):
