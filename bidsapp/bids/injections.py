@@ -18,11 +18,13 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import window_rule
 from bidsapp.io.nifti import read_grid
+from bidsapp.plain import some
 from bidsapp.settings import Processing
 
 # Clocks of two series may be set apart by the scanner's rounding or a resynchronisation.
 _SAME_INJECTION_S = 120.0
 _OVERLAP_S = 1.0  # rounding of frame times
+_SHOWN = 4  # images of one time that are named
 _SAME_VOXEL_MM = 0.05  # a resolution apart is another reconstruction
 
 
@@ -223,7 +225,7 @@ def at_one_time(
         return ()
     clocks = "" if candidate.timing.injection_clock_s is not None else " (none has a TimeZero)"
     image = candidate.image.path.name
-    flag = worded_flag("same-acquisition", names=", ".join(names), image=image, clocks=clocks)
+    flag = worded_flag("same-acquisition", names=some(names, _SHOWN), image=image, clocks=clocks)
     return (flag,)
 
 

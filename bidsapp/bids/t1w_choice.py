@@ -66,7 +66,7 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     looks = _looks(candidates, dataset)
     best, *others = sorted(looks, key=lambda look: (look.rank, _plainness(look.image)))
     if others:
-        names = ", ".join(other.told(best) for other in others)
+        names = some((other.told(best) for other in others), _SHOWN)
         flags.append(worded_flag("t1w-several", image=best.image.path.name, others=names))
     return best.image, (*flags, *best.flags(), *_far_away(pet, best.image, dataset))
 
