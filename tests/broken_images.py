@@ -124,6 +124,7 @@ BROKEN: dict[str, tuple[Content, str]] = {
     "magic": (image(magic=b"n+7"), ""),
     "offset-beyond-the-file": (image(vox_offset=1e7), "read"),
     "offset-nan": (image(vox_offset=np.nan), ""),
+    "offset-zero": (image(vox_offset=0), "begin at byte 0"),
 }  # fmt: skip
 
 # name -> content: read as they are

@@ -286,6 +286,11 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header, tuple[in
     if kept_as.kind not in "biuf":
         raise BadDataError(f"{path}: voxels of type {kept_as} are not numbers on a scale")
     _check_place(path, affine, stated)
+    if offset < kind.header_class.single_vox_offset:  # nibabel would read the header as voxels
+        raise BadDataError(
+            f"{path}: its header has the voxels begin at byte {offset}, within itself; convert it "
+            "again"
+        )
     most = offset + math.prod(shape) * kept_as.itemsize
     if path.stat().st_size > most + (_MOST_EXTRA_MB << 20):
         raise NoInputError(f"{path}: {_LONGER}; export or copy it again")

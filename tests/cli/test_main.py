@@ -242,9 +242,7 @@ def test_an_output_folder_of_another_dataset_is_left_alone(two, run):
     assert (run.out / "dataset_description.json").read_text() == '{"Name": "mine"}'
 
 
-def test_results_of_another_dataset_are_not_replaced_in_silence(
-    two, run, fates, tmp_path
-):
+def test_results_of_another_dataset_are_not_replaced_in_silence(two, run, fates, tmp_path):
     run()
     other = shutil.copytree(two.root, tmp_path / "other")
     (other / "sub-2").rename(other / "sub-3")
