@@ -371,7 +371,7 @@ IMAGES = {
             ("Loop", lambda w: link(w, "{name}"), INPUT, "read"),
             ("Pipe", fifo, INPUT, "file"),
             ("Device", lambda w: link(w, "/dev/zero"), INPUT, "file"),
-            ("NotCompressed", lambda w: content(w, broken_images.PLAIN), INPUT, "read"),
+            ("NotCompressed", lambda w: content(w, broken_images.PLAIN), INPUT, "name it .nii"),
             ("Bomb", bomb, INPUT, "continues"),
             ("Sparse", lambda w: uncompressed(w, 10**13), INPUT, "continues"),
             ("TwoD", lambda w: voxels(w, np.ones((9, 9), np.float32)), DATA, "dimension"),
@@ -401,7 +401,7 @@ IMAGES = {
                            DATA, "missing"),
     "petTextInGzip": Case(plain_text_in_gz, INPUT, "read"),
     "petPair": Case(analyze_pair, INPUT, "another file"),
-    "petGzipUnderNii": Case(as_file("pet", "{sub}_trc-FBB_pet.nii"), INPUT, "read"),
+    "petGzipUnderNii": Case(as_file("pet", "{sub}_trc-FBB_pet.nii"), INPUT, "name it .nii.gz"),
 }  # fmt: skip
 
 # the voxels themselves: read when the scan is processed; without a T1w the PET alone decides

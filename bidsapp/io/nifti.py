@@ -371,22 +371,30 @@ def _told_clearly(path: Path, kind: str = "NIfTI") -> Iterator[None]:
         OSError, EOFError, ValueError, OverflowError, TypeError, KeyError, zlib.error,
         isal_zlib.error, nib.filebasedimages.ImageFileError,
     ) as error:  # type: ignore[misc]  # fmt: skip
-        pointer = _pointer_to(path)
-        reason = pointer or " ".join(str(error).split())
-        remedy = "fetch its content" if pointer else "export or copy it again"
+        reason, remedy = _content_of(path) or (
+            " ".join(str(error).split()),
+            "export or copy it again",
+        )
         raise NoInputError(f"{path}: cannot be read as {kind} ({reason}); {remedy}") from error
 
 
-def _pointer_to(path: Path) -> str | None:
-    """What stands in place of an image that was not fetched (DataLad, git-annex, git LFS)."""
+def _content_of(path: Path) -> tuple[str, str] | None:
+    """What is under the name of an image instead, and what to do; None for what is not known."""
     try:
         with path.open("rb") as file:
-            start = file.read(200)
+            start = file.read(nib.Nifti2Header.sizeof_hdr)
     except OSError:
         return None
     if b"/annex/objects/" in start:
-        return "a git-annex pointer without the image"
-    return "a git LFS pointer without the image" if b"git-lfs" in start else None
+        return "a git-annex pointer without the image", "fetch its content"
+    if b"git-lfs" in start:
+        return "a git LFS pointer without the image", "fetch its content"
+    is_gzip, has_ending = start.startswith(b"\x1f\x8b"), path.suffix.lower() == ".gz"
+    if is_gzip and not has_ending:
+        return "it is compressed by gzip", "name it .nii.gz"
+    if has_ending and not is_gzip and nib.Nifti1Header.may_contain_header(start):
+        return "it is not compressed", "name it .nii"
+    return None
 
 
 def save_volume(
