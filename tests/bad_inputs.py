@@ -283,6 +283,12 @@ SIDECARS = {
     "folder": Case(folder("sidecar"), INPUT, "folder"),
     "dangling": Case(link("sidecar", "nowhere.json"), INPUT, "cannot be read"),
     "loop": Case(link("sidecar", "{name}"), INPUT, "cannot be read"),
+    "annexPointer": Case(
+        content("sidecar", "/annex/objects/MD5E-s9--ab.json\n"), INPUT, "fetch its content"
+    ),
+    "lfsPointer": Case(
+        content("sidecar", "version https://git-lfs.github.com/spec/v1\n"), INPUT, "fetch"
+    ),
     "pipe": Case(fifo("sidecar"), INPUT, "file"),
     "device": Case(link("sidecar", "/dev/zero"), INPUT, "file"),
     "contradictingDuplicate": Case(
@@ -815,6 +821,9 @@ DATASETS = {
     "descriptionList": DatasetCase(root_file(_DESCRIPTION, "[]"), 16, "object"),
     "descriptionNoText": DatasetCase(root_file(_DESCRIPTION, b"\xff\xfe\0"), 16, "UTF-8"),
     "descriptionDeep": DatasetCase(root_file(_DESCRIPTION, nested(100_000)), 16, "JSON"),
+    "descriptionToFetch": DatasetCase(
+        root_file(_DESCRIPTION, "/annex/objects/MD5E-s9--ab.json\n"), 16, "fetch its content"
+    ),
     "descriptionPipe": DatasetCase(root_pipe(_DESCRIPTION), 16, _DESCRIPTION),
     "descriptionFolder": DatasetCase(root_folder(_DESCRIPTION), 16, _DESCRIPTION),
     "nameMissing": DatasetCase(described(Name=None), 16, "Name"),

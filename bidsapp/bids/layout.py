@@ -144,7 +144,9 @@ def check_dataset(bids_dir: Path) -> None:
     except BadDataError as error:
         raise InvalidBidsError(str(error)) from error
     except NoInputError as error:
-        raise InvalidBidsError(worded("dataset", "no-description", bids_dir=bids_dir)) from error
+        missing = worded("dataset", "no-description", bids_dir=bids_dir)
+        is_there = os.path.lexists(description)  # to be fetched, say
+        raise InvalidBidsError(str(error) if is_there else missing) from error
     for key in ("Name", "BIDSVersion"):
         if not isinstance(content.get(key), str):
             raise InvalidBidsError(f"{description}: {key} is missing; BIDS requires it")

@@ -25,6 +25,7 @@ from bidsapp.core.grid.resample import RAS_LPS, resample
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.atomic import write_gzip
+from bidsapp.io.reading import pointer_in
 from bidsapp.io.untouched import load
 
 load("nibabel")
@@ -385,10 +386,8 @@ def _content_of(path: Path) -> tuple[str, str] | None:
             start = file.read(nib.Nifti2Header.sizeof_hdr)
     except OSError:
         return None
-    if b"/annex/objects/" in start:
-        return "a git-annex pointer without the image", "fetch its content"
-    if b"git-lfs" in start:
-        return "a git LFS pointer without the image", "fetch its content"
+    if (pointer := pointer_in(start)) is not None:
+        return f"a {pointer} pointer without the image", "fetch its content"
     is_gzip, has_ending = start.startswith(b"\x1f\x8b"), path.suffix.lower() == ".gz"
     if is_gzip and not has_ending:
         return "it is compressed by gzip", "name it .nii.gz"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     OSError
-        It cannot be read, is not a file, or holds more than 64 MiB.
+        It cannot be read, is not a file, holds more than 64 MiB, or has to be fetched first.
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
@@ -35,7 +36,32 @@ def read_bytes(path: Path) -> bytes:
         raise OSError(errno.EINVAL, "it is a folder" if is_folder else "it is not a file")
     if state.st_size > _MOST_BYTES:
         raise OSError(errno.EFBIG, "it is far too large")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if (kind := pointer_in(content)) is not None:
+        raise OSError(errno.ENODATA, f"a {kind} pointer without the file; fetch its content")
+    return content
+
+
+def pointer_in(start: bytes) -> str | None:
+    """What keeps the content of a file elsewhere that has not been fetched.
+
+    Parameters
+    ----------
+    start : first bytes of the file
+
+    Returns
+    -------
+    str or None
+        ``git-annex`` or ``git LFS``; None for a file that is there.
+
+    Examples
+    --------
+    >>> pointer_in(b"../.git/annex/objects/MD5E-s9--ab.json"), pointer_in(b'{"/annex/objects/": 1}')
+    ('git-annex', None)
+    """
+    if re.match(rb'[^\s{}\[\]"]*/annex/objects/', start):
+        return "git-annex"
+    return "git LFS" if start.startswith(b"version https://git-lfs") else None
 
 
 def read_text(path: Path) -> str:

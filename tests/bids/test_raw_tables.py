@@ -118,7 +118,9 @@ def test_short_rows_are_read_as_far_as_they_go_and_long_ones_left_out(tmp_path):
     assert "more cells than in the header in line 3, which was left out" in more
 
 
-@pytest.mark.parametrize("raw", [b"", b"\n\n", bytes(100), b"\xff\xfe\t"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\n\n", bytes(100), b"\xff\xfe\t", b"/annex/objects/MD5E-s123--abc.tsv\n"]
+)
 def test_what_is_no_table_is_told(tmp_path, raw):
     table = read(tmp_path, raw)
     assert table.rows == {} and len(table.problems) == 1
