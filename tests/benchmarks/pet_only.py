@@ -1,7 +1,7 @@
 """How well a PET finds the template without a T1w: the tables of docs/pet_only.md.
 
     python tests/benchmarks/pet_only.py DATA [sub-XX ...] [--heads BIDS] [--bright]
-        [--displaced] [--spoilt] [--real]
+        [--displaced] [--spoilt] [--elsewhere] [--real]
 
 Every PET scan of ``DATA/bids`` is normalised by itself, and what the GAAIN volumes then hold is
 compared with ``DATA/reference.tsv``: what the standard normalisation of the T1w measures at the
@@ -12,7 +12,8 @@ from the standard's field over two volumes of interest, the quality numbers, and
 outside the brain is as in real scans. ``--bright`` multiplies uptake outside the brain, patchily,
 by 1.6 to 2.8 (from 0.7 to 1.1-1.9 of the cerebellum). ``--displaced`` measures again with the PET
 40 mm and 30 degrees away, in four directions, and turned by 90 degrees; ``--spoilt`` with images
-that cannot give a result, or hardly: which are flagged or refused? ``--real`` measures the real
+that cannot give a result, or hardly: which are flagged or refused? ``--elsewhere`` prints the
+quality numbers of the places that were not taken. ``--real`` measures the real
 florbetapir scan of ``DATA/real`` instead, by its own equation, under headers that are turned,
 tilted and shifted, and with planes cut off; another program gave about 2 CL.
 """
@@ -39,9 +40,11 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
+from bidsapp.core.pet_only.pet_model import Patterns
+from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet, places
 from bidsapp.core.quality import flagged, pet_only_refusal
 from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.registration.rigid import measured_part
 from bidsapp.data import read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.tracers import tracers
@@ -220,6 +223,7 @@ def main() -> None:
     parser.add_argument("--bright", action="store_true")
     parser.add_argument("--displaced", action="store_true")
     parser.add_argument("--spoilt", action="store_true")
+    parser.add_argument("--elsewhere", action="store_true")
     parser.add_argument("--real", action="store_true")
     options = parser.parse_args()
     if options.real:
@@ -238,6 +242,12 @@ def main() -> None:
         if options.bright:
             pet = brighter(pet, true)
         wanted = slope * known.suvr.loc[name, "suvr_wc"] + intercept
+        if options.elsewhere:
+            (_, best, _), *others = places(measured_part(pet), Patterns(amyloid_template()))
+            for _, gain, fluid in others:
+                print(
+                    f"{name} elsewhere: pet_only_fluid {fluid:.2f} pet_only_rival {gain / best:.2f}"
+                )
         start = time.process_time()
         try:
             found, own, flags = measured(pet)

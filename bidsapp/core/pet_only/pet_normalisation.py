@@ -215,16 +215,39 @@ class _AffineResult:
     rival: float
 
 
-def _find_affine(pet: Volume, patterns: Patterns) -> _AffineResult:
-    coarse, fine = (coarser(pet, voxel) for voxel in AFFINE_VOXEL_MM)
-    starts = _starts(pet, patterns.template)
-    fits = _tried(coarse, patterns, starts, drift_order=1)
+def places(pet: Volume, patterns: Patterns) -> list[tuple[Matrix, float, float]]:
+    """Places where a brain may be: the best, and others at least FAR_MM from it.
+
+    Parameters
+    ----------
+    pet : Volume, 3D
+        `bidsapp.core.registration.rigid.measured_part` of it.
+    patterns : Patterns
+
+    Returns
+    -------
+    list of (ndarray of shape (4, 4), float, float)
+        Best first: PET world -> template world, RAS mm; how much of the PET it explains, in log
+        units; uptake of CSF over the mean of the brain.
+
+    Raises
+    ------
+    BadDataError
+        There is none.
+    """
+    coarse = coarser(pet, AFFINE_VOXEL_MM[0])
+    fits = _tried(coarse, patterns, _starts(pet, patterns.template), drift_order=1)
     poses = distinct([inverse(fit.affine) for fit in fits], _corners(patterns.template), FAR_MM)
-    fits = _tried(coarse, patterns, [inverse(pose) for pose in poses[:KEPT]])
-    affine = fits[0].affine
-    elsewhere = [fit.gain for fit in fits if _distance_mm(fit, fits[0], patterns.template) > FAR_MM]
-    rival = float(np.clip(max(elsewhere, default=0.0) / max(fits[0].gain, 1e-12), 0, 1))
-    fluid = _fluid(coarse, patterns, affine)
+    best, *rest = _tried(coarse, patterns, [inverse(pose) for pose in poses[:KEPT]])
+    others = [fit for fit in rest if _distance_mm(fit, best, patterns.template) > FAR_MM]
+    return [(fit.affine, fit.gain, _fluid(coarse, patterns, fit.affine)) for fit in (best, *others)]
+
+
+def _find_affine(pet: Volume, patterns: Patterns) -> _AffineResult:
+    (affine, gain, fluid), *others = places(pet, patterns)
+    most = max((other for _, other, _ in others), default=0.0)
+    rival = float(np.clip(most / max(gain, 1e-12), 0, 1))
+    fine = coarser(pet, AFFINE_VOXEL_MM[1])
     data = PetSamples.near_brain(fine, patterns.template, affine)
     choose_blur(data, patterns, transform(affine, data.world))
     for _ in range(AFFINE_ROUNDS):  # the voxels near the brain are chosen anew each time
