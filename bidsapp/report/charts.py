@@ -252,6 +252,7 @@ def curves(
     y_title: str,
     shaded: tuple[float, float] | None = None,
     limit: float | None = None,
+    shown: Sequence[float] = (),
 ) -> Figure:
     """Draw curves over time.
 
@@ -263,6 +264,7 @@ def curves(
     x_title, y_title : with units
     shaded : stretch of x to mark
     limit : value to mark
+    shown : values that the axis shows at least, so that next to nothing looks like it
 
     Returns
     -------
@@ -272,7 +274,7 @@ def curves(
     breaks = _breaks(x)
     start = 0.0 if min(x) < 0.5 * max(x) else math.floor(min([*x, *(shaded or ())]))
     horizontal = Axis.around([start, *x, *(shaded or ())], 58, WIDTH - 130, 0)
-    upright = Axis.around([0.0, *values, *([] if limit is None else [limit])], 210, 34)
+    upright = Axis.around([0.0, *values, *shown, *([] if limit is None else [limit])], 210, 34)
     parts = [left(upright, 58, horizontal.end, y_title), bottom(horizontal, 214, x_title)]
     if shaded is not None:
         begin, end = map(horizontal.at, shaded)

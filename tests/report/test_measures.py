@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from html_page import Page
@@ -61,6 +62,15 @@ def test_motion_shows_its_limit(tmp_path):
     assert list(found) == ["motion", "rotation"]
     assert "distance from 0.00 to 3.50" in found["motion"].alt
     assert 'class="limit"' in found["motion"].drawing
+
+
+def test_a_still_head_has_flat_curves(tmp_path):
+    still = MOTION | {"rotation_deg": [[0, 0, 0], [0.02, 0, 0], [0.01, 0.01, 0]]}
+    path = re.findall(
+        r'class="line" d="([^"]*)"', charts(tmp_path, {}, motion=still)["rotation"].drawing
+    )
+    heights = [float(y) for line in path for y in re.findall(r"[ML][\d.]+ ([\d.]+)", line)]
+    assert len(heights) == 9 and max(heights) - min(heights) < 3
 
 
 def test_regions_come_with_z_scores_and_without_what_was_not_measured(tmp_path):
