@@ -23,6 +23,8 @@ from bidsapp.report.svg import tag
 
 # Told apart on white, on black, in print and by most people who see colours differently
 # (Okabe & Ito); each curve has a name at its end besides.
+# Values that the axis of a unit has, so that next to nothing looks like it.
+_SHOWN = {"degrees": (-1.0, 1.0)}
 CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 _MAX_BARS = 120
@@ -252,7 +254,6 @@ def curves(
     y_title: str,
     shaded: tuple[float, float] | None = None,
     limit: float | None = None,
-    shown: Sequence[float] = (),
 ) -> Figure:
     """Draw curves over time.
 
@@ -264,7 +265,6 @@ def curves(
     x_title, y_title : with units
     shaded : stretch of x to mark
     limit : value to mark
-    shown : values that the axis shows at least, so that next to nothing looks like it
 
     Returns
     -------
@@ -274,7 +274,9 @@ def curves(
     breaks = _breaks(x)
     start = 0.0 if min(x) < 0.5 * max(x) else math.floor(min([*x, *(shaded or ())]))
     horizontal = Axis.around([start, *x, *(shaded or ())], 58, WIDTH - 130, 0)
-    upright = Axis.around([0.0, *values, *shown, *([] if limit is None else [limit])], 210, 34)
+    upright = Axis.around(
+        [0.0, *values, *_SHOWN.get(y_title, ()), *([] if limit is None else [limit])], 210, 34
+    )
     parts = [left(upright, 58, horizontal.end, y_title), bottom(horizontal, 214, x_title)]
     if shaded is not None:
         begin, end = map(horizontal.at, shaded)

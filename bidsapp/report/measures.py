@@ -243,7 +243,7 @@ def motion(record: ScanRecord) -> list[Figure]:
         curves(
             Words.of("rotation", did=did),
             times, dict(zip("xyz", turns, strict=True)),
-            x_title=time, y_title="degrees", shaded=record.window_min, shown=(-1.0, 1.0),
+            x_title=time, y_title="degrees", shaded=record.window_min,
         ),
     ]  # fmt: skip
 
