@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -28,135 +29,147 @@ _ACQUIRED, _INJECTED = "AcquisitionDateTime", "RadiopharmaceuticalStartDateTime"
 Notes = dict[str, None]  # sentences in the order they came up, each once
 _Read = TypeVar("_Read")
 
-
 Beginning = tuple[datetime, timedelta | None]
+"""Date and time of day."""
 
 
-def acquired(
-    image: Header,
-    zone: timedelta | None = None,
-    notes: Notes | None = None,
-    began: Beginning | None = None,
-) -> datetime | None:
-    """Start of acquisition of an image by its own tags, None when no tag gives the time.
+@dataclass(frozen=True)
+class WallClock:
+    """The clock that the times of images are read on.
 
-    A missing date is that of the series or the study, or the next day when the time of day lies
-    half a day or more before that of the series or study.  Without any date the day is
-    1900-01-01, which is good enough for differences within a scan.
-
-    Parameters
+    Attributes
     ----------
-    image : its tags
-    zone : of the clock wanted; None: that of the image
+    zone : offset from UTC; None: that of each image, and without one, that of the tag itself
     notes : receives a sentence for every tag that could not be read
-    began : `beginning` of the series; None: what the image itself says of it
-
-    Returns
-    -------
-    datetime or None
+    began : `beginning` of the series; None: what each image says of it
     """
-    moment = date_time(image, _ACQUIRED, zone, notes)
-    if moment is not None:
-        return moment
-    clock = time_of_day(image, "AcquisitionTime", notes)
-    if clock is None:
-        return None
-    day = _tolerant(image.date, "AcquisitionDate", notes)
-    if day is None:
-        day, start = began or beginning(image, notes)
-        if start is not None and clock <= start - _DAY / 2:
-            day += _DAY
-    return day + clock + _to_zone(image, zone)
+
+    zone: timedelta | None = None
+    notes: Notes | None = None
+    began: Beginning | None = None
+
+    def acquired(self, image: Header) -> datetime | None:
+        """Start of acquisition of an image by its own tags, None when no tag gives the time.
+
+        A missing date is that of the series or the study, or the next day when the time of day
+        lies half a day or more before that of the series or study.  Without any date the day is
+        1900-01-01, which is good enough for differences within a scan.
+
+        Parameters
+        ----------
+        image : its tags
+
+        Returns
+        -------
+        datetime or None
+        """
+        moment = self.date_time(image, _ACQUIRED)
+        if moment is not None:
+            return moment
+        clock = self.time_of_day(image, "AcquisitionTime")
+        if clock is None:
+            return None
+        day = self._tolerant(image.date, "AcquisitionDate")
+        if day is None:
+            day, start = self.began or self.beginning(image)
+            if start is not None and clock <= start - _DAY / 2:
+                day += _DAY
+        return day + clock + self._shift(image)
+
+    def beginning(self, image: Header) -> Beginning:
+        """Date and time of day of the series or, when it has no date, of the study.
+
+        Parameters
+        ----------
+        image : its tags
+
+        Returns
+        -------
+        (datetime, timedelta or None)
+        """
+        for kind in ("Series", "Study"):
+            day = self._tolerant(image.date, f"{kind}Date")
+            if day is not None:
+                return day, self.time_of_day(image, f"{kind}Time")
+        clock = self.time_of_day(image, "SeriesTime") or self.time_of_day(image, "StudyTime")
+        return UNDATED, clock
+
+    def series_start(self, image: Header) -> datetime | None:
+        """Moment that (0054,1300) FrameReferenceTime counts from, None when it has no time of day.
+
+        Parameters
+        ----------
+        image : its tags
+
+        Returns
+        -------
+        datetime or None
+        """
+        clock = self.time_of_day(image, "SeriesTime")
+        return None if clock is None else self.beginning(image)[0] + clock + self._shift(image)
+
+    def date_time(self, image: Header, keyword: str) -> datetime | None:
+        """Moment of a DICOM date-time; None when it is absent or unreadable.
+
+        Parameters
+        ----------
+        image, keyword : the tag
+
+        Returns
+        -------
+        datetime or None
+        """
+        moment = self._tolerant(image.date_time, keyword)
+        of_image = zone_of(image)
+        wanted = of_image if self.zone is None else self.zone
+        own = zone_of_tag(image, keyword)
+        own = of_image if own is None else own
+        return moment if moment is None or wanted is None or own is None else moment - own + wanted
+
+    def time_of_day(self, image: Header, keyword: str) -> timedelta | None:
+        """Time since midnight; None when it is absent or unreadable.
+
+        Parameters
+        ----------
+        image, keyword : the tag
+
+        Returns
+        -------
+        timedelta or None
+        """
+        return self._tolerant(image.time, keyword)
+
+    def _tolerant(self, read: Callable[[str], _Read | None], keyword: str) -> _Read | None:
+        try:
+            return read(keyword)
+        except BadDataError:
+            if self.notes is not None:
+                # Its value is not shown: half of it may be the true date.
+                self.notes[f"{tag_name(keyword)} is not a date or time and was ignored"] = None
+            return None
+
+    def _shift(self, image: Header) -> timedelta:
+        """What takes dates and times of an image to the zone of the clock."""
+        own = zone_of(image)
+        return timedelta(0) if self.zone is None or own is None else self.zone - own
 
 
-def beginning(image: Header, notes: Notes | None = None) -> Beginning:
-    """Date and time of day of the series or, when it has no date, of the study.
+IMAGE_CLOCK = WallClock()
+"""Clock of whatever image is read."""
+
+
+def clock_of(image: Header) -> WallClock:
+    """Clock of the images of a series.
 
     Parameters
     ----------
-    image : its tags
-    notes : receives a sentence for every tag that could not be read
+    image : one of them
 
     Returns
     -------
-    (datetime, timedelta or None)
+    WallClock
     """
-    for kind in ("Series", "Study"):
-        day = _tolerant(image.date, f"{kind}Date", notes)
-        if day is not None:
-            return day, time_of_day(image, f"{kind}Time", notes)
-    clock = time_of_day(image, "SeriesTime", notes) or time_of_day(image, "StudyTime", notes)
-    return UNDATED, clock
-
-
-def series_start(
-    image: Header, zone: timedelta | None = None, notes: Notes | None = None
-) -> datetime | None:
-    """Moment that (0054,1300) FrameReferenceTime counts from, None when it has no time of day.
-
-    Parameters
-    ----------
-    image : its tags
-    zone : of the clock wanted; None: that of the image
-    notes : receives a sentence for every tag that could not be read
-
-    Returns
-    -------
-    datetime or None
-    """
-    clock = time_of_day(image, "SeriesTime", notes)
-    return None if clock is None else beginning(image, notes)[0] + clock + _to_zone(image, zone)
-
-
-def date_time(
-    image: Header, keyword: str, zone: timedelta | None = None, notes: Notes | None = None
-) -> datetime | None:
-    """Moment of a DICOM date-time on the clock of a zone; None when it is absent or unreadable.
-
-    Parameters
-    ----------
-    image, keyword : the tag
-    zone : of the clock wanted; None: that of the image, and without one, that of the tag itself
-    notes : receives a sentence when the tag could not be read
-
-    Returns
-    -------
-    datetime or None
-    """
-    moment = _tolerant(image.date_time, keyword, notes)
-    own, wanted = zone_of_tag(image, keyword), zone if zone is not None else zone_of(image)
-    if moment is None or wanted is None:
-        return moment
-    own = own if own is not None else zone_of(image)
-    return moment if own is None else moment - own + wanted
-
-
-def time_of_day(image: Header, keyword: str, notes: Notes | None = None) -> timedelta | None:
-    """Time since midnight; None when it is absent or unreadable.
-
-    Parameters
-    ----------
-    image : its tags
-    keyword : of the tag
-    notes : receives a sentence when the tag could not be read
-
-    Returns
-    -------
-    timedelta or None
-    """
-    return _tolerant(image.time, keyword, notes)
-
-
-def _tolerant(
-    read: Callable[[str], _Read | None], keyword: str, notes: Notes | None
-) -> _Read | None:
-    try:
-        return read(keyword)
-    except BadDataError:
-        if notes is not None:
-            # Its value is not shown: half of it may be the true date.
-            notes[f"{tag_name(keyword)} is not a date or time and was ignored"] = None
-        return None
+    return WallClock(zone_of(image), began=IMAGE_CLOCK.beginning(image))
 
 
 # -------------------------------------------------------------------------------------- zones
@@ -200,12 +213,6 @@ def _offset(text: str) -> timedelta | None:
     return offset if _ZONES[0] <= offset <= _ZONES[1] else None
 
 
-def _to_zone(image: Header, zone: timedelta | None) -> timedelta:
-    """What takes dates and times of an image to the clock of a zone."""
-    own = zone_of(image)
-    return timedelta(0) if zone is None or own is None else zone - own
-
-
 def zone_of_series(
     images: Sequence[Header], keywords: Iterable[str]
 ) -> tuple[timedelta | None, str | None]:
@@ -238,28 +245,22 @@ def zone_of_series(
             own = zone_of_tag(header, keyword)
             if zone == own:
                 return zone, None
-            return zone, (
-                worded(
-                    "zones",
-                    "by-two-tags",
-                    moment=tag_name(keyword),
-                    clock=tag_name(clock),
-                    zone=_name(zone),
-                )
-            )
+            tags = {"moment": tag_name(keyword), "clock": tag_name(clock)}
+            return zone, worded("zones", "by-two-tags", **tags, zone=_name(zone))
     own = zone_of_tag(header, zoned[0])
     if _ACQUIRED in zoned and _written_like_the_series(images):
         return own, None
     plain = [k for k in (_ACQUIRED, *keywords) if k not in zoned and header.text(k)]
     if _ACQUIRED in zoned and not plain and not header.text("RadiopharmaceuticalStartTime"):
         return own, None  # every moment has its zone
-    return own, (worded("zones", "assumed", moment=tag_name(zoned[0]), zone=_name(own)))
+    return own, worded("zones", "assumed", moment=tag_name(zoned[0]), zone=_name(own))
 
 
 def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     """Zone of a time of day that stands for the same event as a date-time with a zone."""
     own = zone_of_tag(header, keyword)
-    moment, local = _tolerant(header.date_time, keyword, None), time_of_day(header, clock)
+    moment = _as_written(header, keyword)
+    local = IMAGE_CLOCK.time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
     apart = shorter_way(local - (moment - midnight(moment)))
@@ -272,14 +273,22 @@ def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
 
 def _written_like_the_series(images: Sequence[Header]) -> bool:
     """Whether the first acquisition, as written, begins with the series or the study."""
-    moments = [_tolerant(image.date_time, _ACQUIRED, None) for image in images]
+    moments = [_as_written(image, _ACQUIRED) for image in images]
     known = [moment for moment in moments if moment is not None]
     if not known:
         return False
     first = min(known) - midnight(min(known))
-    clocks = (time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
+    clocks = (IMAGE_CLOCK.time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
     apart = (shorter_way(first - clock) for clock in clocks if clock is not None)
     return any(abs(difference) <= _SAME_HOUR for difference in apart)
+
+
+def _as_written(image: Header, keyword: str) -> datetime | None:
+    """Moment of a date-time whatever its zone; None when it is absent or unreadable."""
+    try:
+        return image.date_time(keyword)
+    except BadDataError:
+        return None
 
 
 def _name(zone: timedelta | None) -> str:

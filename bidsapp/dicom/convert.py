@@ -15,7 +15,7 @@ from bidsapp.bids.values import UNDATED, map_text
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
-from bidsapp.dicom.clocks import acquired
+from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
@@ -269,7 +269,7 @@ def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> Non
     """Note when a series was acquired in the ``_scans.tsv`` of its session, shifted if asked."""
     stem = job.target.stem
     name = "_".join(stem.name.split("_")[:2]) + "_scans.tsv"  # sub-XX_ses-YY
-    moments = [m for m in map(acquired, job.frames[0]) if m and m.year > UNDATED.year]
+    moments = [m for m in map(IMAGE_CLOCK.acquired, job.frames[0]) if m and m.year > UNDATED.year]
     start = min(moments) if moments else None
     if start and shift_of:
         start = identity.shifted(start, shift_of)

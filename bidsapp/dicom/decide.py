@@ -20,7 +20,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
-from bidsapp.dicom.clocks import acquired
+from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.inventory import Inventory
 from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
@@ -201,7 +201,7 @@ class _Desk:
             self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
         except CentipetError as error:
             self._note(series, labels, kind, FAILED, in_words_of(series.header.path, str(error)))
-            if kind == Kind.PET and (moment := acquired(series.header)):
+            if kind == Kind.PET and (moment := IMAGE_CLOCK.acquired(series.header)):
                 self.lost.append(LostScan(labels.participant, moment))
         except Exception as error:  # a fault of ours in one series must not stop the others
             self._note(series, labels, kind, FAILED, unexpected(error))
@@ -335,7 +335,7 @@ class _Desk:
         frames = _checked_frames(series)
         if len(frames) != 1:
             raise refused("pixels", "not-told-apart", header=series.header, n=len(frames))
-        moment = acquired(series.header)
+        moment = IMAGE_CLOCK.acquired(series.header)
         self.t1ws.append(
             T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
         )
@@ -450,7 +450,7 @@ def unexpected(error: Exception) -> str:
 
 def _acquisition_of(header: Header) -> tuple[object, ...]:
     """What an image and the DICOM series it was made of share; dates and names may be gone."""
-    moment = acquired(header)
+    moment = IMAGE_CLOCK.acquired(header)
     clock = moment and moment.time().replace(microsecond=0)
     tags = ("Modality", "SeriesNumber", "SeriesDescription")
     return (*(header.text(tag) for tag in tags), clock or header.path)

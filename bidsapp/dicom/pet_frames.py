@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -16,17 +16,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import half_lives_s
-from bidsapp.dicom.clocks import (
-    Beginning,
-    Notes,
-    acquired,
-    beginning,
-    date_time,
-    series_start,
-    time_of_day,
-    zone_of,
-    zone_of_series,
-)
+from bidsapp.dicom.clocks import IMAGE_CLOCK, Notes, WallClock, clock_of, zone_of_series
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, shared_number, tag_name
 from bidsapp.dicom.scan_times import (
@@ -139,8 +129,7 @@ def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
     images = [image for frame in frames for image in frame]
     durations = [image.number("ActualFrameDuration") or 0.0 for image in images]
     half_ms = min(durations) / 2
-    began, zone = beginning(images[0]), zone_of(images[0])
-    starts = [_seconds(acquired(image, zone, began=began)) for image in images]
+    starts = [_seconds(moment) for moment in map(clock_of(images[0]).acquired, images)]
     values_of: dict[str, tuple[list[float | None], float]] = {
         "AcquisitionTime": (starts, half_ms / 1000),
         "FrameReferenceTime": ([image.number("FrameReferenceTime") for image in images], half_ms),
@@ -277,20 +266,18 @@ def _counted(header: Header, frames: tuple[Frame, ...], n_whole: int) -> list[_C
 
 def _ordered(stack: list[Header]) -> list[Header]:
     """Images of one position in time; by what counts them where one has no time of its own."""
-    began, zone = beginning(stack[0]), zone_of(stack[0])
-    timed = all(acquired(image, zone, began=began) is not None for image in stack)
-    return sorted(stack, key=lambda image: _in_time(image, zone, began)[0 if timed else 1 :])
+    clock = clock_of(stack[0])
+    timed = all(clock.acquired(image) is not None for image in stack)
+    return sorted(stack, key=lambda image: _in_time(image, clock)[0 if timed else 1 :])
 
 
-def _in_time(
-    image: Header, zone: timedelta | None, began: Beginning
-) -> tuple[datetime, float, float, float, float]:
+def _in_time(image: Header, clock: WallClock) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
         value = image.number(keyword)
         return -1.0 if value is None else value
 
     return (
-        acquired(image, zone, began=began) or UNDATED,
+        clock.acquired(image) or UNDATED,
         number("FrameReferenceTime"),
         number("TemporalPositionIdentifier"),
         number("ImageIndex"),
@@ -330,26 +317,27 @@ def scan_clock(
     notes |= dict.fromkeys(filter(None, [_half_life(header)[1]]))
     if stated is None and not stated_times.keys:
         notes |= dict.fromkeys(_about_injections(series.images))
-    began = beginning(header, notes)
-    moments = {key: date_time(header, key, zone, notes) for key in MOMENT_TAGS}
+    clock = WallClock(zone, notes)
+    clock = replace(clock, began=clock.beginning(header))
+    moments = {key: clock.date_time(header, key) for key in MOMENT_TAGS}
     durations = stated_times.durations_s
     if durations and len(durations) != len(frames):
         raise refused("frame-times", "stated-durations", given=len(durations), n=len(frames))
     clocks = tuple(
-        _frame_clock(frame, durations[i] if durations else None, zone, began, notes)
+        _frame_clock(frame, durations[i] if durations else None, clock)
         for i, frame in enumerate(frames)
     )
-    longest = max(clock.duration_s for clock in clocks)
+    longest = max(frame_clock.duration_s for frame_clock in clocks)
     if header.text("SeriesType").startswith(("STATIC", "WHOLE")) and longest < _SHORTEST_STATIC_S:
         raise refused("frame-times", "not-of-static", duration=longest)
     return ScanClock(
         frames=clocks,
-        series_start=series_start(header, zone, notes),
+        series_start=clock.series_start(header),
         injection=moments["RadiopharmaceuticalStartDateTime"],
         injection_private=moments["GEAdministrationDateTime"],
         decay_moment=moments["DecayCorrectionDateTime"]
         or moments["SiemensDecayCorrectionDateTime"],
-        injection_clock=time_of_day(header, "RadiopharmaceuticalStartTime", notes),
+        injection_clock=clock.time_of_day(header, "RadiopharmaceuticalStartTime"),
         stated=stated,
         stated_times=stated_times,
         decay_correction=header.shown("DecayCorrection"),
@@ -380,8 +368,8 @@ def _about_injections(images: Sequence[Header]) -> Iterator[str]:
 
 def _injected(image: Header, keyword: str) -> timedelta | None:
     if not keyword.endswith("DateTime"):
-        return time_of_day(image, keyword)
-    moment = date_time(image, keyword)
+        return IMAGE_CLOCK.time_of_day(image, keyword)
+    moment = IMAGE_CLOCK.date_time(image, keyword)
     return None if moment is None else moment - UNDATED
 
 
@@ -421,15 +409,9 @@ def _is_a_half_life(seconds: float, tolerance: float) -> bool:
     return any(abs(seconds / known - 1) <= tolerance for known in half_lives_s().values())
 
 
-def _frame_clock(
-    frame: Frame,
-    duration_s: float | None,
-    zone: timedelta | None,
-    began: Beginning,
-    notes: Notes,
-) -> FrameClock:
+def _frame_clock(frame: Frame, duration_s: float | None, clock: WallClock) -> FrameClock:
     """What the headers of a frame say; the duration is theirs unless a user states it."""
-    starts = [s for image in frame if (s := acquired(image, zone, notes, began)) is not None]
+    starts = [start for start in map(clock.acquired, frame) if start is not None]
     if duration_s is None:
         remedy = "the slices of one frame; correct it"
         duration_ms = shared_number(frame, "ActualFrameDuration", remedy)

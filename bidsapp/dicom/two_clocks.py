@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import midnight, shorter_way
 from bidsapp.data.sentences import refused, worded
-from bidsapp.dicom.clocks import acquired, time_of_day, zone_of_series
+from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import MOMENT_TAGS
 from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
@@ -47,13 +47,13 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     images = series.images
     if is_volume(series.header.path) or series.header.frame is not None:
         return series
-    zone, _ = zone_of_series(images, MOMENT_TAGS)
+    wall = WallClock(zone_of_series(images, MOMENT_TAGS)[0])
     without = [_changed(image, **{_DATE_TIME: ()}) for image in images]
     both = [
         (moment, clock)
         for image, other in zip(images, without, strict=True)
         if image.text(_DATE_TIME) and image.text(_TIME)
-        if (moment := acquired(image, zone)) and (clock := acquired(other, zone))
+        if (moment := wall.acquired(image)) and (clock := wall.acquired(other))
         if clock != midnight(clock)
     ]
     apart = [_apart(moment, clock) for moment, clock in both]
@@ -77,7 +77,7 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
 
 def _begins(images: Sequence[Header], start: datetime) -> bool:
     """Whether a scan that starts then begins with its series, or where FrameReferenceTime says."""
-    series = time_of_day(images[0], "SeriesTime")
+    series = IMAGE_CLOCK.time_of_day(images[0], "SeriesTime")
     if series is None:
         return False
     references = [image.readable_number("FrameReferenceTime") for image in images]
