@@ -54,7 +54,9 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
     if options.level1 is not None and options.level == "level1":
         raise UsageError("--level1 FILE belongs to level2")
-    if options.tracer is not None and (options.level == "tau" or _is_of_pib(options)):
+    # archives of images name other tracers than PiB at level 1, too
+    of_pib = options.level == "level1" and options.from_table is not None
+    if options.tracer is not None and (options.level == "tau" or of_pib):
         raise UsageError("--tracer NAME belongs to level2")
     if options.from_table is not None and not options.from_table.is_file():
         raise NoInputError(f"--from-table {options.from_table}: no such file")
@@ -71,11 +73,6 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
         for path in study.write(options.output_dir):
             print(path)
     return ExitCode.OK if study.passed else ExitCode.SCAN_FAILED
-
-
-def _is_of_pib(options: argparse.Namespace) -> bool:
-    """Whether SUVRs of PiB alone are asked for; archives of images name other tracers, too."""
-    return options.level == "level1" and options.from_table is not None
 
 
 def _process(options: list[str], raw: Path, derivatives: Path) -> None:

@@ -108,11 +108,6 @@ def _stderr_handler(verbosity: int) -> logging.Handler:
     return handler
 
 
-def _width() -> int | None:
-    """None asks the terminal; a file or a pipe gets lines as long as tables need."""
-    return None if sys.stdout.isatty() else 200
-
-
 class Progress:
     """Lines a person can follow; on a terminal also what is running right now.
 
@@ -123,9 +118,11 @@ class Progress:
         """Write to ``console``, by default standard output; ``verbose`` tells details as well."""
         from rich.console import Console
 
-        # A terminal would break lines within words. Files and pipes get them whole.
+        # A terminal would break lines within words. Files and pipes get them whole, and as long as
+        # tables need.
+        terminal = sys.stdout.isatty()
         self.console = console or Console(
-            highlight=False, soft_wrap=not sys.stdout.isatty(), width=_width()
+            highlight=False, soft_wrap=not terminal, width=None if terminal else 200
         )
         self.verbose = verbose
         self.scans: dict[str, str] = {}  # what became of each, by name; for the record of the run

@@ -10,6 +10,7 @@ import textwrap
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
@@ -107,13 +108,10 @@ def parse(argv: Sequence[str]) -> Settings:
         return _settings(options)
     except UsageError as error:
         flag = re.match(r"--[\w-]+", str(error))
-        if preview.config_file is None or not flag or _is_typed(flag[0], arguments):
+        typed_flags = [argument.partition("=")[0] for argument in arguments]
+        if preview.config_file is None or not flag or flag[0] in typed_flags:
             raise
         raise UsageError(f"--config-file {preview.config_file}: {error}") from error
-
-
-def _is_typed(flag: str, arguments: Iterable[str]) -> bool:
-    return any(argument.partition("=")[0] == flag for argument in arguments)
 
 
 def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) -> Settings:
@@ -140,10 +138,6 @@ def settings_with(bids_dir: Path, output_dir: Path, chosen: argparse.Namespace) 
     return _settings(options)
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=_WIDTH)
-
-
 def command_line() -> argparse.ArgumentParser:
     """Parser of ``centipet``.
 
@@ -156,7 +150,9 @@ def command_line() -> argparse.ArgumentParser:
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
         description="Amyloid PET to a trustworthy Centiloid: a BIDS-App, from DICOM if need be.",
         epilog=f"{_filled(_NOTES)}\n\n{_filled(_CODES)}",
-        formatter_class=_formatter,
+        formatter_class=partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=30, width=_WIDTH
+        ),
         add_help=False,
     )
     main = parser.add_argument_group("the BIDS-App")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ from bidsapp.report.study_methods import cohort_methods, reading
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
+_BUSY = "another group run is at work on this dataset: waiting for its end"
 
 # What made a table: its records are many, so that they and their hashes stand in one place.
 _ABOUT = {"CentiPET": {"Version": __version__, "Sources": ["bids::group_manifest.json"]}}
@@ -137,14 +139,10 @@ def one_at_a_time(output_dir: Path) -> Iterator[None]:
     folder = output_dir / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with holding(folder / "group.lock", when_busy=_say_busy):
+        with holding(folder / "group.lock", when_busy=partial(_LOG.warning, _BUSY)):
             yield
     except PermissionError as error:
         raise StorageError(f"{error.filename}: cannot be written ({error.strerror})") from error
-
-
-def _say_busy() -> None:
-    _LOG.warning("another group run is at work on this dataset: waiting for its end")
 
 
 def _collect(

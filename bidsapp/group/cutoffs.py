@@ -84,7 +84,8 @@ def _of_controls(
     else:
         column, value = controls
         definition = f"{column}={value}"
-        chosen = [row for row in people if _text(row.get(column)) == value]
+        stated = [row for row in people if row.get(column) is not None]
+        chosen = [row for row in stated if str(row[column]) == value]
     cut, refused = None, None
     try:
         cut = control_cutoff([row["centiloid"] for row in chosen], limits["fewest"])
@@ -94,10 +95,6 @@ def _of_controls(
             refused = f"--controls: participants.tsv has no column {controls[0]}."
     meaning = f"Mean and two standard deviations of controls ({definition})"
     return _row("controls-mean-2sd", cut, values, len(chosen), refused, meaning)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _published(values: Sequence[float]) -> list[dict[str, Any]]:

@@ -70,7 +70,8 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
                 and (code == "duplicate-pet" or rows[other]["participant_id"] != person)
             ]  # fmt: skip
             if others:
-                flag = worded_flag(code, why, others=_names(rows, others))
+                names = some((scan_name(rows[other]) for other in others), _NAMED)
+                flag = worded_flag(code, why, others=names)
                 finding = Finding(place, flag, tuple(others[:_NAMED]))
                 findings.setdefault((place, code), finding)
     return sorted(findings.values(), key=lambda finding: finding.order)
@@ -119,7 +120,3 @@ def _alike(records: Sequence[ScanRecord]) -> list[list[int]]:
             else:
                 groups.append([before, after])
     return groups
-
-
-def _names(rows: Sequence[Row], others: Sequence[int]) -> str:
-    return some((scan_name(rows[other]) for other in others), _NAMED)

@@ -49,14 +49,10 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
                 continue
             scanners = Counter(key[0] for key in members)
             comparisons = _comparisons(rows, members)
-            for key in sorted(members, key=_natural):
+            for key in sorted(members, key=lambda key: [natural(part or "") for part in key]):
                 if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
                     site_table.append(_row(rows, level, tracer, key, members, far, comparisons))
     return site_table
-
-
-def _natural(key: tuple[str | None, str | None]) -> tuple[Any, ...]:
-    return tuple(natural(part or "") for part in key)
 
 
 def _row(
@@ -64,6 +60,7 @@ def _row(
     members: dict[tuple[Any, ...], list[int]], far: set[int], comparisons: int,
 ) -> dict[str, Any]:  # fmt: skip
     places = members[key]
+    scanners = {rows[place].get("scanner") for place in places}
     done = [place for place in places if rows[place]["status"] == "ok"]
     values = _first_centiloids(rows, places)
     others = [
@@ -75,9 +72,7 @@ def _row(
         "level": level,
         "tracer": tracer,
         "site": key[0],
-        "scanner": key[1]
-        if level == "scanner"
-        else _only({rows[at].get("scanner") for at in places}),
+        "scanner": scanners.pop() if len(scanners) == 1 else None,
         "n_participants": len({rows[place]["participant_id"] for place in places}),
         "n_scans": len(places),
         "n_results": len(done),
@@ -100,11 +95,6 @@ def _comparisons(rows: Sequence[Row], members: dict[tuple[Any, ...], list[int]])
     fewest = read_table("cohort")["sites"]["fewest"]
     enough = sum(min(size, sum(sizes) - size) >= fewest for size in sizes)
     return 1 if enough == 2 and sum(map(bool, sizes)) == 2 else max(enough, 1)
-
-
-def _only(names: set[str | None]) -> str | None:
-    """The scanner of a site that has one."""
-    return next(iter(names), None) if len(names) < 2 else None
 
 
 def _difference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.group.tables import scan_columns
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import ScanRecord, Status
+
+_TIMES = ("frame_start", "frame_end")
 
 
 def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[str, Any]]:
@@ -31,7 +33,10 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
         for atlas, name in record.tacs.items():
             activity = _read(output_dir / str(name))
             suv = _read(output_dir / str(name).replace("_tacs.tsv", "_desc-suv_tacs.tsv"))
-            for region in _regions(activity):
+            regions = (
+                [name for name in activity[0] if name and name not in _TIMES] if activity else []
+            )
+            for region in regions:
                 for index, row in enumerate(activity):
                     yield scan | {
                         "atlas": atlas,
@@ -41,11 +46,6 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
                         "uptake": finite_number(row[region]),
                         "suv": finite_number(suv[index].get(region)) if index < len(suv) else None,
                     }
-
-
-def _regions(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    times = ("frame_start", "frame_end")
-    return [name for name in rows[0] if name and name not in times] if rows else []
 
 
 def _read(path: Path) -> list[dict[str, str]]:

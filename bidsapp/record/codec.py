@@ -134,7 +134,9 @@ def _reader(hint: Any) -> Reader:
         return lambda value, where, misfits: value
     if issubclass(hint, StrEnum):
         return _scalar(lambda value: hint(value) if value in list(hint) else None)
-    return _scalar({float: _number, int: _whole}.get(hint) or _of_kind(hint))
+    if hint in (float, int):
+        return _scalar(_number if hint is float else _whole)
+    return _scalar(lambda value: value if isinstance(value, hint) else None)
 
 
 def _scalar(fitting: Callable[[Any], Any]) -> Reader:
@@ -157,10 +159,6 @@ def _number(value: Any) -> float | int | None:
 def _whole(value: Any) -> int | None:
     number = _number(value)
     return None if number is None or number != int(number) else int(number)
-
-
-def _of_kind(kind: type) -> Callable[[Any], Any]:
-    return lambda value: value if isinstance(value, kind) else None
 
 
 def _list(arguments: tuple[Any, ...]) -> Reader:

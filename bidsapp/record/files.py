@@ -217,13 +217,10 @@ def _checked(record: ScanRecord, misfits: list[str]) -> ScanRecord:
     for option in ("atlases", "reference_regions"):
         chosen = record.provenance.parameters.get(option)
         entries = chosen if isinstance(chosen, list) else [chosen]
-        if chosen is not None and not all(_is_choice(entry) for entry in entries):
+        names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+        if chosen is not None and not all(isinstance(name, str) for name in names):
             misfits.append(f"provenance.parameters.{option}")
     return replace(record, tacs=tacs, acq_time=acq_time)
-
-
-def _is_choice(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
 
 
 def _upgraded(record: ScanRecord) -> ScanRecord:

@@ -41,7 +41,11 @@ def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
     times = (
         activity(output_dir, record),
         *motion(record),
-        *(regions(output_dir, record, atlas) for atlas in _atlases(record)),
+        *(
+            regions(output_dir, record, atlas)
+            for atlas in record.atlases
+            if atlas != _CENTILOID and re.fullmatch("[A-Za-z0-9]+", atlas)
+        ),
     )
     yield from (figure for figure in times if figure is not None)
 
@@ -193,7 +197,10 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
     if len(times) < 2 or None in times:
         return None
     lines = {
-        name: [_kilo(finite_number(row.get(name))) for row in rows]
+        name: [
+            None if (value := finite_number(row.get(name))) is None else value / 1000
+            for row in rows
+        ]
         for name in _CURVES
         if name in rows[0]
     }
@@ -302,12 +309,6 @@ def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
     }
 
 
-def _atlases(record: ScanRecord) -> list[str]:
-    """Atlases of the run that made a record, without the Centiloid regions."""
-    names = [name for name in record.atlases if re.fullmatch("[A-Za-z0-9]+", name)]
-    return [name for name in names if name != _CENTILOID]
-
-
 def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str]]:
     path = output_dir / f"{record.path.removesuffix(RECORD_SUFFIX)}_{what}.tsv"
     try:
@@ -319,7 +320,3 @@ def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str
 def _middle_min(row: Mapping[str, str]) -> float | None:
     start, end = finite_number(row.get("frame_start")), finite_number(row.get("frame_end"))
     return None if start is None or end is None else (start + end) / 120
-
-
-def _kilo(value: float | None) -> float | None:
-    return None if value is None else value / 1000

@@ -114,7 +114,7 @@ class ScanView:
     @property
     def verdict(self) -> str:
         """``ok``, ``check`` (a result with flags), ``failed``, ``incomplete`` or ``skipped``."""
-        if self.record.status is Status.OK and self.record.flags:
+        if self.is_ok and self.record.flags:
             return "check"
         return self.record.status.value
 
@@ -245,16 +245,12 @@ def write_page(output_dir: Path, participant: str) -> Path:
     for detail in levels[1:]:
         if len(page) < _LARGEST:
             break
-        viewers = [_viewer(evidence, scan.record, detail) for scan in scans]
-        scans = [replace(scan, viewer=one) for scan, one in zip(scans, viewers, strict=True)]
+        scans = [
+            replace(scan, viewer=evidence.viewer(scan.record, detail) if scan.is_ok else None)
+            for scan in scans
+        ]
         page = _page(scans, detail, context)
     return write_text(output_dir / f"sub-{label}.html", page)
-
-
-def _viewer(
-    evidence: FigureMaker, record: ScanRecord, detail: Detail
-) -> ViewerData | Problem | None:
-    return evidence.viewer(record, detail) if record.status is Status.OK else None
 
 
 def _page(scans: Sequence[ScanView], detail: Detail, context: Mapping[str, Any]) -> str:
@@ -328,7 +324,7 @@ def _by_name(
     """Figures of finished scans and of their T1w by the names of their files."""
     named: dict[str, Figure] = {}
     for scan in scans:
-        if scan.record.status is Status.OK:
+        if scan.is_ok:
             shown = (scan.scale, scan.glance, scan.pattern, *scan.figures, *scan.charts)
             for item in (*shown, scan.timeline):
                 if isinstance(item, Figure):

@@ -155,12 +155,11 @@ def inspected(
     part = RecordPart(qc=quality, flags=flagged(quality, limits, again=COPY_AGAIN))
     if not any(mask.any() for mask in lost.values()):
         return None, part
-    kept = [
-        replace(
-            position_mean, image=_without(position_mean.image, lost[_key(position_mean.motion)])
-        )
-        for position_mean in position_means
-    ]
+    kept = []
+    for position_mean in position_means:
+        image = position_mean.image
+        data = np.where(lost[_key(position_mean.motion)], np.float32(np.nan), image.data)
+        kept.append(replace(position_mean, image=Volume(data, image.affine)))
     return kept, part
 
 
@@ -181,7 +180,3 @@ def _key(motion: Matrix) -> bytes:
 
 def _share(part: Mask, whole: Mask) -> float:
     return float((part & whole).sum()) / max(int(whole.sum()), 1)
-
-
-def _without(image: Volume, lost: Mask) -> Volume:
-    return Volume(np.where(lost, np.float32(np.nan), image.data), image.affine)

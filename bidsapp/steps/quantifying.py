@@ -97,6 +97,7 @@ def quantified(
         raise BadDataError(reason)
     suvr = _ratios(table)
     noise = _noise(pet)
+    own_noise = noise[scale.main]
     # a user's own equation was made with images of the same resolution
     blur = fwhm_mm if scale.calibration == BUILT_IN else None
     expressed = to_centiloids(suvr, scale, noise, blur)
@@ -124,7 +125,7 @@ def quantified(
         centiloid_part(expressed, options.cutoffs, options.interval),
         suvr=_ratios(shown),
         centiloid_suvr=suvr if options.standard_centiloid else {},
-        qc={"suvr_noise_percent": _percent(noise[scale.main])},
+        qc={"suvr_noise_percent": None if own_noise is None else 100 * own_noise},
         flags=findings,
         voi=shown,
         scales=scales,
@@ -293,7 +294,3 @@ def _tau_scales(
         for scale, lines in tau.equations.items()
     }
     return {"suvr": suvr} | {scale: values for scale, values in on_scales.items() if values}
-
-
-def _percent(part: float | None) -> float | None:
-    return None if part is None else 100 * part
