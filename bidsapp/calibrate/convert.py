@@ -10,7 +10,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
-from bidsapp.core.quality import centiloid_refusal, flagged
+from bidsapp.core.quality import flagged
 from bidsapp.data import read_table, tupled
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
@@ -19,6 +19,7 @@ from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import finite_number, write_rows
+from bidsapp.steps.refusing import refuse_impossible
 
 _TRACER = "tracer"
 _NEW: dict[str, dict[str, str]] = read_table("calibration")["converted"]
@@ -228,8 +229,10 @@ def _of_row(
     value = line.at(suvr)
     limits = read_table("limits")
     cells["centiloid_equation"] = line.name
-    if reason := centiloid_refusal(value, **limits["centiloid_possible"]):
-        raised = [worded_flag("suvr-impossible", reason=reason)]
+    try:
+        refuse_impossible(value, **limits["centiloid_possible"])
+    except BadDataError as error:
+        raised = [worded_flag("suvr-impossible", reason=error)]
     else:
         cells["centiloid"] = value
         raised = list(flagged({"centiloid": value}, limits))

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
+from bidsapp.core.regions.voi import CoverageRule
 
 # By the name of a number: its limits, and what is said beyond them.
 Limits = Mapping[str, Mapping[str, Any]]
-
-COPY_AGAIN = "look at the image, and convert or copy it again"
 
 
 @dataclass(frozen=True)
@@ -150,31 +148,6 @@ def centiloid_level(value: float, lowest: float, highest: float) -> QualityLevel
     return QualityLevel.GOOD if lowest <= value <= highest else QualityLevel.WRONG
 
 
-def coverage_refusal(
-    table: Mapping[str, VoiStatistics], needed: Iterable[str], rule: CoverageRule
-) -> str | None:
-    """Reason for no Centiloid when a volume that it needs was not measured, else None.
-
-    Parameters
-    ----------
-    table : statistics by volume of interest
-    needed : names of the volumes
-    rule : what coverage is enough
-
-    Returns
-    -------
-    str or None
-    """
-    for name in needed:
-        if table[name].mean is None:
-            return (
-                f"the PET's field of view holds {table[name].coverage:.0%} of the volume of "
-                f"interest {name}, less than {rule.refuse:.0%}; check whether the image is cut and "
-                "whether it belongs to this T1w"
-            )
-    return None
-
-
 def strain_findings(strain: NDArray[np.float64], limits: Limits) -> tuple[Flag, ...]:
     """A PET that fits the T1w better when it is stretched.
 
@@ -198,54 +171,6 @@ def strain_findings(strain: NDArray[np.float64], limits: Limits) -> tuple[Flag, 
     return flagged({"pet_t1w_stretch": size}, limits, part=part, longer=longer, axis=axis)
 
 
-def damage_refusal(region: str, lost: float, step: float | None, most_lost: float) -> str | None:
-    """Reason for no Centiloid when the reference region is damaged, else None.
-
-    Parameters
-    ----------
-    region : reference region
-    lost : part of it that holds one number, or next to nothing
-    step : step of the uptake between two planes that cross it, over the mean; None without one
-    most_lost : part that may be lost
-
-    Returns
-    -------
-    str or None
-    """
-    if lost > most_lost:
-        return (
-            f"{lost:.0%} of the reference region {region} holds one and the same number or next to "
-            f"nothing instead of activity: {COPY_AGAIN}"
-        )
-    if step is not None:
-        return (
-            f"the uptake jumps by {step:.0%} from one plane to the next within the reference "
-            f"region {region}, as no anatomy does: {COPY_AGAIN}"
-        )
-    return None
-
-
-def uneven_refusal(region: str, apart: float | None, most: float) -> str | None:
-    """Reason for no Centiloid when the reference region is inhomogeneous, else None.
-
-    Parameters
-    ----------
-    region : reference region
-    apart : deviation of a part of it from the others, over its mean; None if it is unknown
-    most : largest that a mean may rest on
-
-    Returns
-    -------
-    str or None
-    """
-    if apart is None or apart <= most:
-        return None
-    return (
-        f"a part of the reference region {region} differs from the others by {apart:.0%} of its "
-        f"uptake (at most {most:.0%}): it is damaged, or the region lies wrong; {COPY_AGAIN}"
-    )
-
-
 # Flags of a position or a normalisation that may be wrong.
 _DOUBTS = ("pet-t1w-", "pet-only-", "normalisation-", "t1w-orientation", "centiloid-implausible")
 
@@ -264,47 +189,3 @@ def doubts_number(flags: Iterable[Flag], limits: Limits) -> bool:
     """
     damage = {row["code"] for row in limits.values() if row.get("doubts")}
     return any(flag.code in damage or flag.code.startswith(_DOUBTS) for flag in flags)
-
-
-def centiloid_refusal(value: float, lowest: float, highest: float) -> str | None:
-    """Reason why a Centiloid is impossible, else None.
-
-    Parameters
-    ----------
-    value : Centiloid
-    lowest, highest : of people, CL
-
-    Returns
-    -------
-    str or None
-    """
-    if centiloid_level(value, lowest, highest) is QualityLevel.GOOD:
-        return None
-    return (
-        f"a Centiloid of {value:.0f} cannot be (possible are {lowest:g} to {highest:g}): check the "
-        "image for damage, the tracer and the alignment"
-    )
-
-
-def pet_only_refusal(quality: Mapping[str, float], limits: Limits) -> str | None:
-    """Reason for no result when a PET was misplaced on the template, else None.
-
-    Parameters
-    ----------
-    quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
-    limits : by the names of the numbers: ``refuse``, the largest value of a result, and what a
-        larger one ``means``
-
-    Returns
-    -------
-    str or None
-    """
-    for name, row in limits.items():
-        limit = row.get("refuse", float("inf"))
-        if "means" in row and not quality[name] <= limit:
-            return (
-                f"no brain was found in it that could be trusted: {row['means']} ({name} "
-                f"{quality[name]:.2f}, at most {limit:g}); check whether it is an amyloid PET of a "
-                "whole head, or use a T1w"
-            )
-    return None

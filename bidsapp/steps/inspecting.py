@@ -17,16 +17,17 @@ from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample, sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Grid, Volume, mask_slices
-from bidsapp.core.quality import COPY_AGAIN, damage_refusal, flagged, uneven_refusal
+from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
-from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
+from bidsapp.steps.refusing import refuse_damaged, refuse_uneven
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
 _TRUNCATED = 4.0  # the blur, at so many of its standard deviations
 _PRIOR = 0.95  # of grey and white matter, without a T1w
 _TEMPLATE_MM = 2
+_AGAIN = "look at the image, and convert or copy it again"
 
 # Numbers of every frame, of which the largest is reported.
 _BY_FRAME = ("pet_lost_share", "pet_clipped_share", "pet_plane_step", "pet_plane_step_sds")
@@ -140,8 +141,7 @@ def inspected(
         steep = marks.plane_step > limits["pet_plane_step"]["refuse"]
         crossed = steep and crosses(marks, region, most_lost)
         step = marks.plane_step if crossed else None
-        if reason := damage_refusal(reference, reference_lost, step, most_lost):
-            raise BadDataError(reason)
+        refuse_damaged(reference, reference_lost, step, most_lost)
     at_rest = tissue(to_pet) & seen
     usual = float(np.nanmedian(mean.data[at_rest])) if at_rest.any() else 0.0
     brain = voxels_at(transform(to_pet, points[template_mask(2).data]), grid)
@@ -149,10 +149,9 @@ def inspected(
         "pet_reference_apart": _reference_apart(mean, transform(to_pet, points), reference),
         "pet_air_level": air_level(mean, brain, usual),
     }
-    uneven = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
-    if reason := uneven_refusal(reference, *uneven):
-        raise BadDataError(reason)
-    part = RecordPart(qc=quality, flags=flagged(quality, limits, again=COPY_AGAIN))
+    apart, most = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
+    refuse_uneven(reference, apart, most)
+    part = RecordPart(qc=quality, flags=flagged(quality, limits, again=_AGAIN))
     if not any(mask.any() for mask in lost.values()):
         return None, part
     kept = []

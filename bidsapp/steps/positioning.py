@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
-from bidsapp.core.quality import Flag, flagged, pet_only_refusal, strain_findings
+from bidsapp.core.quality import Flag, flagged, strain_findings
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import BOUND_MM, RigidFit, register
 from bidsapp.data import priors, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import nearest_regions
 from bidsapp.data.flags import worded_flag
-from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
+from bidsapp.steps.refusing import refuse_misplaced
 
 _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
@@ -165,8 +165,7 @@ def normalised_without_t1w(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
         No brain was detected with confidence.
     """
     fit, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
-    if reason := pet_only_refusal(fit.quality, limits):
-        raise BadDataError(reason)
+    refuse_misplaced(fit.quality, limits)
     part = RecordPart(
         method="pet-only",
         pet_only=PetOnly(levels=fit.levels),

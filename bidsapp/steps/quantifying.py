@@ -14,9 +14,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     Flag,
     QualityLevel,
-    centiloid_refusal,
     coverage_level,
-    coverage_refusal,
     flagged,
 )
 from bidsapp.core.quantification.centiloid import Equation, centiloid
@@ -34,10 +32,10 @@ from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.calibrations import BUILT_IN
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.tau import REFERENCE, tau_masks, tau_regions
-from bidsapp.errors import BadDataError
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import centiloid_part
 from bidsapp.settings import Interval
+from bidsapp.steps.refusing import refuse_impossible, refuse_unseen
 
 
 @dataclass(frozen=True)
@@ -93,19 +91,15 @@ def quantified(
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
     shown = volumes(options.requested_image or pet)
     table = volumes(pet) if options.standard_centiloid else shown
-    if reason := coverage_refusal(table, (TARGET, scale.main), rule):
-        raise BadDataError(reason)
+    refuse_unseen(table, (TARGET, scale.main), rule)
     suvr = _ratios(table)
     noise = _noise(pet)
     own_noise = noise[scale.main]
     # a user's own equation was made with images of the same resolution
     blur = fwhm_mm if scale.calibration == BUILT_IN else None
     expressed = to_centiloids(suvr, scale, noise, blur)
-    possible = read_table("limits")["centiloid_possible"]
-    if expressed.centiloid is not None and (
-        reason := centiloid_refusal(expressed.centiloid, **possible)
-    ):
-        raise BadDataError(reason)
+    if expressed.centiloid is not None:
+        refuse_impossible(expressed.centiloid, **read_table("limits")["centiloid_possible"])
     missing = scale_findings(tau or scale, tracer)
     scales: dict[str, dict[str, float | None]] = {}
     if options.tau_vois and tau is not None:

@@ -31,7 +31,6 @@ from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
-    centiloid_refusal,
     flagged,
     strain_findings,
 )
@@ -45,6 +44,7 @@ from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_vol
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.positioning import head_of, position_findings
+from bidsapp.steps.refusing import refuse_impossible
 
 TOLD_CL = 3.0
 Frames = np.ndarray  # (X, Y, Z, T)
@@ -325,8 +325,7 @@ def outcome(
         found = node.run(cwd=str(folder / "node")).outputs
         slope, intercept = PIB_SCALE["wc"]
         value = slope * ratio(fetch_volume(found.pet), person, to_pet) + intercept
-        if reason := centiloid_refusal(value, **limits["centiloid_possible"]):
-            raise BadDataError(reason)
+        refuse_impossible(value, **limits["centiloid_possible"])
     except BadDataError as error:
         return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
     numbers = placing | dict(found.record.qc)

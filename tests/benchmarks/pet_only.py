@@ -42,7 +42,7 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_model import Patterns
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet, places
-from bidsapp.core.quality import flagged, pet_only_refusal
+from bidsapp.core.quality import flagged
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.registration.rigid import measured_part
 from bidsapp.data import read_table, vois
@@ -51,6 +51,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
+from bidsapp.steps.refusing import refuse_misplaced
 
 FAR_CL = 10.0  # a result that is off by more is wrong
 
@@ -137,8 +138,7 @@ def measured(pet: Volume) -> tuple[PetNormalisation, dict[str, float], str]:
     """
     found = normalise_pet(pet, amyloid_template())
     limits = read_table("limits")
-    if reason := pet_only_refusal(found.quality, limits):
-        raise BadDataError(reason)
+    refuse_misplaced(found.quality, limits)
     numbers = {name: row for name, row in found.quality.items() if name != "pet_only_fwhm_mm"}
     flags = flagged(numbers, limits, look="look")
     return found, suvrs(pet, found.field), " ".join(flag.code for flag in flags)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bidsapp.core.quality import coverage_refusal, doubts_number, flagged, uneven_refusal
+from bidsapp.core.quality import doubts_number, flagged
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
 from bidsapp.interfaces.dynamic import drift_findings
@@ -22,7 +22,6 @@ def table(**coverages):
 def test_whole_volumes_are_no_finding():
     whole = table(ctx=1.0, wc=0.985)
     assert coverage_findings(whole, RULE) == ()
-    assert coverage_refusal(whole, ("ctx", "wc"), RULE) is None
 
 
 def test_a_partial_volume_is_flagged_by_name_and_not_refused():
@@ -31,13 +30,6 @@ def test_a_partial_volume_is_flagged_by_name_and_not_refused():
     assert finding.code == "voi-coverage"
     assert "wc 70%" in finding.message and "pons 20%" in finding.message
     assert "ctx" not in finding.message
-    assert coverage_refusal(partial, ("ctx", "wc"), RULE) is None
-
-
-def test_what_the_centiloid_needs_must_be_there():
-    cut = table(ctx=1.0, wc=0.3, pons=0.0)
-    sentence = coverage_refusal(cut, ("ctx", "wc"), RULE)
-    assert "30%" in sentence and "wc" in sentence and "50%" in sentence
 
 
 @pytest.mark.parametrize(("value", "n"), [(-50, 0), (0, 0), (180, 0), (-51, 1), (400, 1)])
@@ -101,10 +93,3 @@ def test_a_centiloid_that_runs_up_or_down_is_told_and_takes_the_band(per_min):
     assert flagged({"centiloid_per_min": per_min / 30}, LIMITS) == ()
     (found,) = flagged({"centiloid_per_min": per_min}, LIMITS)
     assert f"{per_min:+.1f} per minute" in found.message and doubts_number([found], LIMITS)
-
-
-def test_a_very_uneven_reference_region_gives_no_number():
-    assert uneven_refusal("wc", 0.4, 0.4) is None and uneven_refusal("wc", None, 0.4) is None
-    assert "part of the reference region wc differs from the others by 45%" in uneven_refusal(
-        "wc", 0.45, 0.4
-    )

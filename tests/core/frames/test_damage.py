@@ -18,7 +18,7 @@ from bidsapp.core.frames.damage import (
     without_spikes,
 )
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import COPY_AGAIN, centiloid_refusal, damage_refusal, flagged
+from bidsapp.core.quality import flagged
 from bidsapp.data import read_table
 
 
@@ -212,7 +212,7 @@ def damage_codes(data):
         "pet_plane_step_sds": found.step_sds,
         "pet_air_level": air_level(Volume(data, AFFINE), BRAIN, float(np.median(data[TISSUE]))),
     }
-    return {flag.code for flag in flagged(numbers, read_table("limits"), again=COPY_AGAIN)}
+    return {flag.code for flag in flagged(numbers, read_table("limits"), again="look")}
 
 
 def test_an_undamaged_pet_has_nothing(pet):
@@ -376,15 +376,3 @@ def test_points_find_their_voxels():
     centres = grid.world()[TISSUE]
     assert (voxels_at(centres + 1.0, grid) == TISSUE).all()
     assert not voxels_at(centres + 1e4, grid).any()
-
-
-def test_a_damaged_reference_region_gives_no_number():
-    assert damage_refusal("wc", 0.0, None, 0.01) is None
-    assert "wc" in damage_refusal("wc", 0.02, None, 0.01)
-    assert "jumps by 50%" in damage_refusal("wc", 0.0, 0.5, 0.01)
-
-
-@pytest.mark.parametrize(("value", "refused"), [(13540, True), (-200, True), (240, False)])
-def test_a_centiloid_that_cannot_be_is_refused(value, refused):
-    reason = centiloid_refusal(value, **read_table("limits")["centiloid_possible"])
-    assert (reason is not None) == refused

@@ -13,10 +13,11 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.pet_only.pet_template import CLASSES
-from bidsapp.core.quality import flagged, pet_only_refusal
+from bidsapp.core.quality import flagged
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
+from bidsapp.steps.refusing import refuse_misplaced
 from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom, no_heads
 
 BLUR = "pet_only_fwhm_mm"
@@ -181,10 +182,11 @@ NOT_A_HEAD = {f"noise-{fwhm}": noise(fwhm) for fwhm in (0, 2, 6)} | no_heads()
 def test_what_is_no_head_gives_no_number(what):
     try:
         quality = normalise_pet(NOT_A_HEAD[what], amyloid_template()).quality
+        refuse_misplaced(quality, read_table("limits"))
     except BadDataError as error:
         assert "no brain" in str(error)
     else:
-        assert "no brain" in (pet_only_refusal(quality, read_table("limits")) or "")
+        pytest.fail("a number was given")
 
 
 def test_every_number_is_judged_by_its_limits():
@@ -194,14 +196,15 @@ def test_every_number_is_judged_by_its_limits():
         if name.startswith("pet_only_") and name != BLUR
     }
     good = dict.fromkeys(limits, 0.5)
-    assert not codes(good, limits) and pet_only_refusal(good, limits) is None
+    assert not codes(good, limits)
+    refuse_misplaced(good, limits)
     for name in limits:
         doubtful = good | {name: -1.0 if name.endswith("min") else 1.5}
         assert codes(doubtful, limits) == [name.replace("_", "-")]
-        assert pet_only_refusal(doubtful, limits) is None
+        refuse_misplaced(doubtful, limits)
     for wrong in (2.5, float("nan")):
-        reason = pet_only_refusal(good | {"pet_only_fluid": wrong}, limits)
-        assert reason and "pet_only_fluid" in reason and "T1w" in reason
+        with pytest.raises(BadDataError, match=r"pet_only_fluid .* use a T1w"):
+            refuse_misplaced(good | {"pet_only_fluid": wrong}, limits)
 
 
 @pytest.mark.slow
