@@ -349,7 +349,8 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
         isotopes.add(radionuclide)
         return " "
 
-    plain = unicodedata.normalize("NFKC", name).lower().replace("_", " ")  # superscripts
+    letters = unicodedata.normalize("NFKD", name)  # superscripts, and accents of other languages
+    plain = "".join(c for c in letters if not unicodedata.combining(c)).lower().replace("_", " ")
     return _ISOTOPE.sub(remember, plain), isotopes
 
 

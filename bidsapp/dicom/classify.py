@@ -179,13 +179,21 @@ def _is_noisy(series: Series) -> bool:
 
 def _t1w_findings(series: Series) -> tuple[Flag, ...]:
     """What a person should see where this T1w is used."""
-    findings = []
+    findings = [*_other_part(series.header)]
     if agent := _agent(series):
         was = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
         findings.append(worded_flag("t1w-contrast-agent", "dicom", made=was))
     if _is_noisy(series):
         findings.append(worded_flag("t1w-mp2rage"))
     return tuple(findings)
+
+
+def _other_part(header: Header) -> tuple[Flag, ...]:
+    """Doubt about an image that is not of the head by what the console was told."""
+    part = header.text("BodyPartExamined").upper()
+    if part not in tables()["body_parts"]["others"]:
+        return ()
+    return (worded_flag("body-part", part=part),)
 
 
 def _agent(series: Series) -> Agent:
@@ -357,15 +365,16 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
         return SeriesVerdict(
             Kind.PET, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
-    return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True)
+    findings = _other_part(header)
+    return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True, findings)
 
 
 def t1w_rank(series: Series) -> tuple[float, ...]:
     """Sort key of T1w candidates, the best first (smaller is better).
 
-    No contrast agent, original, prepared by an inversion or else most T1 contrast, finest worst
-    voxel edge, most slices, all echoes combined, intensity-normalised, corrected for gradient
-    distortion (the PET has none).
+    Of the head, no contrast agent, original, prepared by an inversion or else most T1 contrast,
+    finest worst voxel edge, most slices, all echoes combined, intensity-normalised, corrected for
+    gradient distortion (the PET has none).
 
     Parameters
     ----------
@@ -386,6 +395,7 @@ def _merits(series: Series) -> dict[str, float]:
     combined = _image_type(series, "combined") or name_matches("combined", described(series))
     words = set(header.texts("ImageType"))
     return {
+        "part": float(bool(_other_part(header))),
         "agent": float(_agent(series)),
         "original": float(derived) + float(_is_noisy(series)),
         "contrast": -round(contrast, 1),

@@ -561,13 +561,17 @@ def _one_radiopharmaceutical(item: Dataset) -> Values:
 
 
 def _code_meanings(dataset: Dataset, group: str) -> Values:
-    """First meaning in each of the sequences of codes that ``[tags]`` lists under ``group``."""
-    names = {}
+    """First meaning and code in the sequences of codes that ``[tags]`` lists under ``group``."""
+    names: Values = {}
     for sequence, name in tables()["tags"][group].items():
         codes = dataset.get(sequence)
         if codes and isinstance(codes[0], Dataset):
-            meaning = _texts(codes[0], "code").get("CodeMeaning", ())
-            names.update({name: meaning} if meaning else {})
+            texts = _texts(codes[0], "code")
+            names |= {
+                kept: texts[keyword]
+                for keyword, kept in (("CodeMeaning", name), ("CodeValue", f"{name}Code"))
+                if keyword in texts
+            }
     return names
 
 

@@ -215,9 +215,9 @@ class _Evidence:
         header = self._headers[number]
         texts = [text for key in _IDENTIFIERS if (text := header.text(key))]
         if stated := [text for text in texts if text.upper() in self._issued]:
-            return stated[0]
+            return stated[0].upper()
         if texts and self._births[number] and not _is_removed(header):
-            return texts[0]
+            return texts[0].upper()
         if self._names[number]:
             return self._names[number]
         return place if is_volume(header.path) else header.text("StudyInstanceUID")

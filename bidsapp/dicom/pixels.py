@@ -162,10 +162,22 @@ def _decoded(path: Path) -> NDArray[np.generic]:
     except Exception as error:  # pydicom raises some twenty classes on broken pixel data
         raise refused("pixels", "not-decoded", path=path, error=type(error).__name__) from error
     if pixels.dtype.kind in "iu":
-        pixels = _without_spare_bits(pixels, dataset, path)
+        pixels = _without_padding(_without_spare_bits(pixels, dataset, path), dataset)
     elif not np.isfinite(pixels).all():
         raise refused("pixels", "not-finite", path=path)
     return pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[np.newaxis]
+
+
+def _without_padding(pixels: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """Zero where a pixel holds (0028,0120) PixelPaddingValue, which stands for no measurement."""
+    ends = [dataset.get(key) for key in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    known = [int(end) for end in ends if isinstance(end, int)]
+    if not known or not any(known):
+        return pixels
+    if pixels.dtype.kind == "i":  # 63536 of a signed image is -2000, written under another VR
+        known = [end - 2**16 if end >= 2**15 else end for end in known]
+    outside = (pixels >= min(known)) & (pixels <= max(known))
+    return np.where(outside, pixels.dtype.type(0), pixels) if outside.any() else pixels
 
 
 def _without_spare_bits(

@@ -269,8 +269,8 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionP
 
 def _preference(scan: T1wScan, injection: datetime | None) -> tuple[object, ...]:
     """Sort key of the T1w scans of a session: without contrast, original, near, then the best."""
-    contrast, derived, *lesser = t1w_rank(scan.series)
-    return contrast, derived, _gap(scan, injection), *lesser, scan.order
+    part, contrast, derived, *lesser = t1w_rank(scan.series)
+    return part, contrast, derived, _gap(scan, injection), *lesser, scan.order
 
 
 def _nearest(scan: T1wScan, sessions: list[_Session]) -> str:

@@ -298,8 +298,12 @@ def radionuclide(header: Header) -> str | None:
     """
     text = header.text("RadionuclideCodeMeaning").lower()
     value = half_life(header)
+    code = header.text("RadionuclideCodeMeaningCode")
     for name, pattern in tables()["radionuclide"].items():
         if text and re.search(pattern, text):
+            return str(name)
+    for name, codes in tables()["radionuclide_codes"].items():
+        if code in codes:
             return str(name)
     for name in tables()["radionuclide"]:
         if not text and value and _close(value, half_lives_s()[name]):

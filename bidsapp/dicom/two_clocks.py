@@ -21,7 +21,11 @@ from bidsapp.dicom.pet_frames import MOMENT_TAGS
 from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.volumes import is_volume
+from bidsapp.errors import BadDataError
 
+_DAY = timedelta(days=1)
+_NEIGHBOURS = timedelta(hours=2)
+_LONGEST_SCAN = timedelta(hours=6)
 _DATE_TIME, _TIME = "AcquisitionDateTime", "AcquisitionTime"
 
 
@@ -44,9 +48,10 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
         Both tell frames apart, lie further apart than clocks do, and the series begins with
         neither or with both.
     """
-    images = series.images
     if is_volume(series.header.path) or series.header.frame is not None:
         return series
+    series = _over_midnight(series)
+    images = series.images
     wall = WallClock(zone_of_series(images, MOMENT_TAGS)[0])
     without = [_changed(image, **{_DATE_TIME: ()}) for image in images]
     both = [
@@ -66,13 +71,41 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     if of_series == [True, False]:
         return replace(series, images=tuple(without))
     if max(apart) <= CLOCKS_DISAGREE:
-        return _remarked(series, _DATE_TIME)
+        return _used(series, _DATE_TIME)
     begins = [_begins(images, min(moments)) for moments in (by_moment, by_clock)]
     if by_moment[0] == midnight(by_moment[0]) or begins == [False, True]:
-        return _remarked(replace(series, images=tuple(without)), _TIME)
+        return _used(replace(series, images=tuple(without)), _TIME)
     if begins == [True, False] or stated.scan_start_s is not None or stated.frame_start_s:
-        return _remarked(series, _DATE_TIME)
+        return _used(series, _DATE_TIME)
     raise refused("frame-times", "two-clocks")
+
+
+def _over_midnight(series: Series) -> Series:
+    """Put frames after midnight on the next day, where one date was written into all images."""
+    images, header = series.images, series.header
+    clocks = [IMAGE_CLOCK.time_of_day(image, _TIME) for image in images]
+    known = [clock for clock in clocks if clock]  # 000000 stands for a removed time
+    dates = {image.text("AcquisitionDate") for image in images}
+    if len(dates) > 1 or not known or any(image.text(_DATE_TIME) for image in images):
+        return series
+    after = [clock for clock in known if clock < max(known) - _DAY / 2]
+    before = [clock for clock in known if clock not in after]
+    if after and min(after) < _NEIGHBOURS:
+        after.append(timedelta(0))  # midnight sharp
+    if not after or _DAY + max(after) - min(before) > _LONGEST_SCAN:
+        return series
+    try:
+        day = header.date("AcquisitionDate")
+    except BadDataError:
+        day = None
+    if day is None:
+        return series
+    next_day = (f"{day + _DAY:%Y%m%d}",)
+    dated = (
+        _changed(image, AcquisitionDate=next_day) if clock in after else image
+        for image, clock in zip(images, clocks, strict=True)
+    )
+    return _remarked(replace(series, images=tuple(dated)), worded("frame-times", "over-midnight"))
 
 
 def _begins(images: Sequence[Header], start: datetime) -> bool:
@@ -91,9 +124,13 @@ def _apart(moment: datetime, other: datetime) -> timedelta:
     return abs(shorter_way((moment - midnight(moment)) - (other - midnight(other))))
 
 
-def _remarked(series: Series, used: str) -> Series:
+def _used(series: Series, used: str) -> Series:
+    return _remarked(series, worded("frame-times", "clock-used", used=used))
+
+
+def _remarked(series: Series, remark: str) -> Series:
     first, *others = series.images
-    said = (*first.texts("ClockRemark"), worded("frame-times", "clock-used", used=used))
+    said = (*first.texts("ClockRemark"), remark)
     return replace(series, images=(_changed(first, ClockRemark=said), *others))
 
 

@@ -15,15 +15,16 @@ NAMES = {
         "FBB", "florbetaben", "Florbetaben", "[18F]florbetaben", "18F-Florbetaben", "BAY94-9172",
         "BAY 94-9172", "18Fflorbetaben", "Neuraceq", "NeuraCeq (florbetaben F18)", "AV-1", "AV1",
         "Florbetaben F^18^", "F18_FBB", "Solution: Florbetaben 300 MBq", "fluorine-18 florbetaben",
+        "florbétabène", "Florbetabén (18F)", "Florbetabeno",
     ],
     "FBP": [
         "FBP", "florbetapir", "[18F]AV-45", "AV45", "AV 45", "av-45", "Amyvid", "18F-AV45",
         "FLORBETAPIR F-18", "Florbetapir F 18 (Amyvid)", "AV45-F18", "[18F]florbetapir",
-        "(18)F-florbetapir", "¹⁸F-florbetapir", "florbetapir (18F)",
+        "(18)F-florbetapir", "¹⁸F-florbetapir", "florbetapir (18F)", "florbétapir",
     ],
     "FMM": [
         "FMM", "flutemetamol", "[18F]Flutemetamol", "Vizamyl", "GE-067", "GE067", "18F-GE067",
-        "AH110690", "AH-110690", "[18F]3'-F-PiB", "3-F-PIB",
+        "AH110690", "AH-110690", "[18F]3'-F-PiB", "3-F-PIB", "flutémétamol",
     ],
     "NAV": [
         "NAV", "NAV4694", "NAV-4694", "[18F]NAV4694", "AZD4694", "AZD-4694", "18F-AZD4694",

@@ -457,3 +457,21 @@ def test_how_a_decoder_ended_is_told(
     monkeypatch.setattr("subprocess.run", ended)
     with pytest.raises(BadDataError, match=words):
         decompress(paths, tmp_path / "copies")
+
+
+@pytest.mark.parametrize("vr", ["SS", "US"])
+def test_padding_is_no_measurement(tmp_path: Path, vr: str) -> None:
+    """(0028,0120), also where it was written under the other VR; the rest stays as it is."""
+    whole = list(Pet(frames=((5400, 1200),)).datasets())
+    padded = [copy.deepcopy(data) for data in whole]
+    for data, other in zip(whole, padded, strict=True):
+        pixels = data.pixel_array.copy()
+        pixels[:4] = 0
+        data.PixelData = pixels.tobytes()
+        pixels[:4] = -32768
+        other.PixelData = pixels.tobytes()
+        other.add_new(0x00280120, vr, -32768 if vr == "SS" else 32768)
+    images = []
+    for name, datasets in (("whole", whole), ("padded", padded)):
+        images.append(convert(write(tmp_path / name, datasets)).image.get_fdata())
+    np.testing.assert_allclose(*images, rtol=1e-6)

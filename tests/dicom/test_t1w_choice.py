@@ -188,6 +188,22 @@ def test_inversions_without_a_name_are_told_by_their_times(tmp_path: Path) -> No
     assert all(row.decision == "skipped" and "InversionTime" in row.reason for row in rows), rows
 
 
+def test_another_part_of_the_body_is_the_last_choice(tmp_path: Path) -> None:
+    """Of a whole-body PET/MR; alone it is used with a flag, for consoles are told wrong, too."""
+    for number, (images, part) in enumerate(((SMALL, "ABDOMEN"), (FLASH, "BRAIN"))):
+        datasets = list(images.datasets(study="1.2.3"))
+        for data in datasets:
+            data.BodyPartExamined = part
+        write(tmp_path / "in" / str(number), datasets)
+    source = tmp_path / "in"
+    rows = convert(DicomInput(source, dry_run=True), tmp_path / "nowhere", nprocs=1).rows
+    decided = {row.description: (row.decision, row.reason) for row in rows}
+    assert decided["x"][0] == "kept" and "BodyPartExamined" not in decided["x"][1]
+    assert decided["t1_mprage"][0] == "skipped" and "BodyPartExamined" in decided["t1_mprage"][1]
+    (row,) = convert(DicomInput(source / "0", dry_run=True), tmp_path / "nowhere", nprocs=1).rows
+    assert row.decision == "kept" and "BodyPartExamined is ABDOMEN: look" in row.reason
+
+
 @pytest.mark.parametrize("kind", ["PHASE", "REAL", "GE"])
 def test_what_is_no_magnitude_is_no_t1w(tmp_path: Path, kind: str) -> None:
     """Beside the magnitude of its series, where ImageType is the same for both."""

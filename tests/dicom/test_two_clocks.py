@@ -93,6 +93,27 @@ def test_one_date_time_of_all_frames_is_that_of_the_series(tmp_path: Path) -> No
     assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300] and flags(sidecar) == ""
 
 
+@pytest.mark.parametrize("injected", [datetime(2021, 3, 2, 22, 20), datetime(2021, 3, 2, 22, 21)])
+def test_one_date_of_frames_before_and_after_midnight(tmp_path: Path, injected: datetime) -> None:
+    """Anonymisers write one; the third frame of the first scan is at midnight sharp."""
+
+    def edit(data: Dataset, _: int) -> None:
+        data.AcquisitionDate = "20210302"
+
+    sidecar = converted(tmp_path, replace(DYNAMIC, injection=injected), edit)
+    assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert sidecar["TimeZero"] == f"{injected:%H:%M:%S}"
+    assert "those after it were taken to be of the next day" in flags(sidecar)
+
+
+def test_two_scans_of_a_day_are_not_made_one_over_midnight(tmp_path: Path) -> None:
+    def edit(data: Dataset, number: int) -> None:
+        if number >= 18:
+            set_times(data, "Acquisition", datetime(2021, 3, 2, 23, 50 + 5 * (number >= 27)))
+
+    assert "more than half a day apart" in converted(tmp_path, DYNAMIC, edit)
+
+
 @pytest.mark.parametrize(("minutes", "told"), [(2, "that of the first was used"), (60, None)])
 def test_injections_that_differ_between_images(
     tmp_path: Path, minutes: int, told: str | None
@@ -139,6 +160,32 @@ def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
         data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "2.5"
 
     assert "no tracer's" in converted(tmp_path, STATIC, edit)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "code", "refused"),
+    [
+        ("Kohlenstoff-11", "C-105A1", "names C11"),
+        ("", "40565003", "names C11"),
+        ("", "C-131A3", "names Ga68"),
+        ("Fluor", "C-111A1", None),
+        ("", "77004003", None),
+    ],
+)
+def test_nuclides_are_read_by_their_codes(
+    tmp_path: Path, meaning: str, code: str, refused: str | None
+) -> None:
+    """Of both editions of SNOMED, where the meaning is none or in another language."""
+
+    def edit(data: Dataset, _: int) -> None:
+        (item,) = data.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence
+        item.CodeMeaning, item.CodeValue = meaning, code
+
+    sidecar = converted(tmp_path, STATIC, edit)
+    if refused:
+        assert refused in sidecar
+    else:
+        assert "RadionuclideCodeSequence" in sidecar["CentiPET"]["Sources"]["TracerRadionuclide"]
 
 
 def test_frame_durations_are_the_same_but_for_rounding(tmp_path: Path) -> None:
