@@ -19,6 +19,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
@@ -47,6 +48,7 @@ _MAX_TOTAL = 200 * 2**30
 _MAX_RATIO = 200  # of unpacked to packed bytes; DICOM compresses some ten times at best
 _ALWAYS_ALLOWED = 2**28  # bytes; a few empty images may well compress a thousand times
 _MAX_HEADER = 2**20  # bytes that a tar may hold between two files; tarfile keeps them in memory
+_TAR_BLOCK = 512  # bytes
 _SMALLEST = 4096  # bytes that any file costs on a disk
 _BLOCK = 2**20
 _LONGEST_NAME = 100  # characters before the first dot, and as many from there
@@ -165,7 +167,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
                 problems.append(
                     f"{archive.name}: holds archives inside archives inside it; unpack it yourself"
                 )
-    return problems
+    return [*problems, *budget.incomplete]
 
 
 def _unpack(archive: Path, target: Path, budget: _Budget) -> list[Path]:
@@ -233,6 +235,7 @@ class _Budget:
 
     def __init__(self, archive: Path) -> None:
         self._name = archive.name
+        self.incomplete: list[str] = []  # sentences
         self._left = min(max(_ALWAYS_ALLOWED, _MAX_RATIO * archive.stat().st_size), _MAX_TOTAL)
 
     def spend(self, size: int) -> None:
@@ -271,6 +274,8 @@ def _members(archive: Path, budget: _Budget) -> Iterator[Member]:
                 if member.isreg() and (stream := tar.extractfile(member)):
                     yield member.name, stream
                 metered.start_header()
+            if not metered.is_end(tar.offset):
+                budget.incomplete.append(worded("archives", "incomplete", name=archive.name))
 
 
 class _Metered(io.RawIOBase):
@@ -278,7 +283,14 @@ class _Metered(io.RawIOBase):
 
     def __init__(self, content: io.BufferedIOBase, budget: _Budget) -> None:
         self._content, self._budget = content, budget
+        self._last, self._total = deque[bytes](maxlen=4), 0
         self.start_header()
+
+    def is_end(self, offset: int) -> bool:
+        """Whether the last bytes that were read have a block of zeros at an offset, a tar's end."""
+        tail = b"".join(self._last)
+        block = tail[offset - (self._total - len(tail)) :][:_TAR_BLOCK]
+        return len(block) == _TAR_BLOCK and not any(block)
 
     def start_header(self) -> None:
         """Count from here."""
@@ -287,6 +299,8 @@ class _Metered(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
         block = self._content.read(size)
+        self._last.append(block)
+        self._total += len(block)
         if self.in_header:
             self._header += len(block)
             if self._header > _MAX_HEADER:

@@ -227,7 +227,7 @@ def _weighting(series: Series) -> tuple[Kind, str]:
             return kind, f"the series name says {kind}"
     if "SE" in sequence and "GR" not in sequence and echo is not None and echo > 40:
         return Kind.T2W, f"spin echo with an echo time of {echo:g} ms"
-    if name_matches("t2w", name):
+    if name_matches("t2w", name) and not name_matches("t1w", name):
         return Kind.T2W, "the series name says T2"
     if problem:
         return Kind.OTHER_MR, problem

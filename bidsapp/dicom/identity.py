@@ -186,7 +186,8 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     keys = _split(keys, _clashing_names(keys, evidence.own_names))
     for issuer in _ISSUERS:
         own = [
-            "" if key[1] else header.text(issuer) for header, key in zip(headers, keys, strict=True)
+            "" if key[1] or name else header.text(issuer)  # which confirm one person
+            for header, key, name in zip(headers, keys, evidence.own_names, strict=True)
         ]
         keys = _split(keys, own)
     return keys

@@ -45,6 +45,29 @@ def test_zip_and_tar_are_read_like_folders(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("damage", ["cut", "header", "none"])
+@pytest.mark.parametrize("suffix", ["tar", "tar.bz2"])
+def test_a_tar_that_ends_early_is_told(tmp_path: Path, damage: str, suffix: str) -> None:
+    """Cut between two files, or with a header that was overwritten: the rest is lost."""
+    archive, content = tmp_path / f"a.{suffix}", io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for number in range(40):
+            info = tarfile.TarInfo(f"{number}")
+            info.size = 1024
+            tar.addfile(info, io.BytesIO(bytes(1024)))
+    packed = bytearray(content.getvalue())
+    if damage == "cut":
+        del packed[30 * 1536 :]
+    elif damage == "header":
+        packed[30 * 1536 : 30 * 1536 + 512] = b"x" * 512
+    archive.write_bytes(bytes(packed) if suffix == "tar" else bz2.compress(packed))
+    problems = unpack(archive, tmp_path / "out")
+    told = [f"a.{suffix}: has no end, so files may be missing; copy or pack it again"]
+    assert problems == ([] if damage == "none" else told)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) == (40 if damage == "none" else 30)
+
+
 def test_members_cannot_leave_the_folder(tmp_path: Path) -> None:
     archive = tmp_path / "evil.tar"
     with tarfile.open(archive, "w") as tar:

@@ -119,6 +119,8 @@ def test_a_number_of_two_issuers_is_of_two_people(issuer: str) -> None:
         2,
         True,
     )
+    one = [header(Person("A^B", "AMY001", ""), n, **{issuer: n}) for n in "12"]
+    assert judged(*one)[0] == 1
     # Two consoles of one hospital, and the same birth date.
     assert judged(header(erika, "1", **{issuer: "A"}), header(erika, "2", **{issuer: "B"}))[0] == 1
 

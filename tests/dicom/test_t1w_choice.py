@@ -201,7 +201,7 @@ def test_another_part_of_the_body_is_the_last_choice(tmp_path: Path) -> None:
     assert decided["x"][0] == "kept" and "BodyPartExamined" not in decided["x"][1]
     assert decided["t1_mprage"][0] == "skipped" and "BodyPartExamined" in decided["t1_mprage"][1]
     (row,) = convert(DicomInput(source / "0", dry_run=True), tmp_path / "nowhere", nprocs=1).rows
-    assert row.decision == "kept" and "BodyPartExamined is ABDOMEN: look" in row.reason
+    assert row.decision == "kept" and "BodyPartExamined is ABDOMEN: check" in row.reason
 
 
 @pytest.mark.parametrize("kind", ["PHASE", "REAL", "GE"])
