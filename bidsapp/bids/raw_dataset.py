@@ -18,7 +18,9 @@ from typing import Any
 
 from bidsapp.bids import raw_tables
 from bidsapp.bids.covariates import (
+    AGE_COLUMNS,
     WEIGHT_COLUMNS,
+    age_years,
     first_known,
     unread_covariates,
     weight_kg,
@@ -216,6 +218,21 @@ class RawDataset:
         """
         times = filter(None, map(raw_tables.acq_time, self._scans(image).values()))
         return self.acquired(image) or min(times, default=None)
+
+    def session_age(self, participant: str, session: str | None) -> float | None:
+        """Age at a session by ``sessions.tsv``.
+
+        Parameters
+        ----------
+        participant, session : labels without ``sub-`` and ``ses-``
+
+        Returns
+        -------
+        float or None
+            Years; None where it is not known.
+        """
+        rows = raw_tables.sessions(self.bids_dir, participant).rows
+        return age_years(first_known([rows.get(f"ses-{session}", {})], AGE_COLUMNS))
 
     def site(self, image: RawImage) -> str | None:
         """Where an image was made: by session, else participant, else the sidecar's institution.

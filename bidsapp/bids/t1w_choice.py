@@ -211,24 +211,43 @@ def _nearest_session(
 ) -> tuple[list[RawImage], str]:
     """T1w images of the session nearest to the PET, and the words for how it was found.
 
-    By dates where there are; else by the numbers in the labels, days or months as they may be;
-    else by their order. Of two equally near the earlier one.
+    By dates where there are; else by the numbers in the labels, days or months as they may be, and
+    the ages at the sessions; else by the order of labels. Of two equally near the earlier one.
     """
     sessions = sorted({t1w.session for t1w in t1ws}, key=_label_order)
     if len(sessions) == 1:
         return list(t1ws), "the only session of this participant with one"
     by_date = _nearest_in_time(pet, t1ws, dataset)
+    years = _years_apart(pet, sessions, dataset)
     if by_date is not None:
         session, how = by_date
     elif (far := _label_distances(pet.session, sessions)) is not None:
-        session = min(sessions, key=lambda name: (far[name], sessions.index(name)))
+        apart = years or {}
+        session = min(
+            sessions, key=lambda name: (far[name], apart.get(name, 0.0), sessions.index(name))
+        )
         how = "the nearest by the numbers in the session labels, as acq_time is not known"
+    elif years is not None:
+        session = min(sessions, key=lambda name: (years[name], sessions.index(name)))
+        how = "the nearest by the ages in sessions.tsv, as acq_time is not known"
     else:
         order = sorted({*sessions, pet.session}, key=_label_order)
         at = order.index(pet.session)
         session = min(sessions, key=lambda name: (abs(order.index(name) - at), order.index(name)))
         how = "the nearest by the order of the session labels, as acq_time is not known"
     return [t1w for t1w in t1ws if t1w.session == session], how
+
+
+def _years_apart(
+    pet: RawImage, sessions: Sequence[str | None], dataset: RawDataset
+) -> dict[str | None, float] | None:
+    """How far the ages at some sessions are from that at the PET; None where one is not known."""
+    ages = {name: dataset.session_age(pet.participant, name) for name in (pet.session, *sessions)}
+    own = ages[pet.session]
+    if own is None:
+        return None
+    years = {name: abs(age - own) for name in sessions if (age := ages[name]) is not None}
+    return years if len(years) == len(sessions) else None
 
 
 def _nearest_in_time(

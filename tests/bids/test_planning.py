@@ -377,6 +377,26 @@ def test_the_session_nearest_in_label_without_dates(raw):
     assert "acq_time" in scan.flags[0].message
 
 
+@pytest.mark.parametrize(
+    ("pet", "ages", "chosen"),
+    [
+        ("b", {"a": 70, "b": 75, "c": 75.1}, "c"),  # labels alone would take a
+        ("2", {"1": 70, "2": 75, "3": 75.1}, "3"),  # as near by number
+        ("1", {"0": 70, "1": 75, "3": 75.1}, "0"),  # nearer by number, which may count days
+        ("b", {"a": 70, "b": 75, "c": "n/a"}, "a"),
+    ],
+)
+def test_ages_in_sessions_tell_the_nearest_where_labels_do_not(raw, pet, ages, chosen):
+    for session in ages:
+        if session != pet:
+            raw.t1w(f"sub-1_ses-{session}")
+    raw.pet(f"sub-1_ses-{pet}")
+    rows = "".join(f"ses-{session}\t{age}\n" for session, age in ages.items())
+    (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(f"session_id\tage\n{rows}")
+    (scan,) = plan_of(raw).scans
+    assert scan.t1w.session == chosen
+
+
 def test_the_session_nearest_by_months_in_labels(raw):
     for session in ("201912", "202012"):
         raw.t1w(f"sub-1_ses-{session}")
