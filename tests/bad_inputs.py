@@ -741,6 +741,14 @@ DECISIONS = {
         both(*halves([5400, 5700], [6000, 6300], 300, InjectedRadioactivity=200)),
         RUN, "window-split",
     ),
+    "windowOfOneDose": Decision(
+        both(*halves([5400, 5700], [6000, 6300], 300, InjectedRadioactivity=299800.4,
+                     InjectedRadioactivityUnits="kBq", ReconMethodName="osem "),
+             lambda p: p.sidecar.write_text(json.dumps(
+                 json.loads(p.sidecar.read_text())
+                 | {"InjectedRadioactivity": 300, "ReconMethodName": "OSEM"}))),
+        RUN,
+    ),
     "windowOfTwoMethods": Decision(
         both(*halves([5400, 5550], [5700, 5850], 150, ReconMethodName="FBP")),
         REFUSED, "join them into one image",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bidsapp.bids.candidates import Candidate
-from bidsapp.bids.pet_metadata import PetTiming, activity_unit
+from bidsapp.bids.pet_metadata import PetTiming, activity_unit, dose_mbq
 from bidsapp.bids.plan import PetPart
 from bidsapp.bids.raw_dataset import RawDataset
 from bidsapp.bids.values import shorter_way
@@ -25,6 +25,7 @@ from bidsapp.settings import Processing
 _SAME_INJECTION_S = 120.0
 _OVERLAP_S = 1.0  # rounding of frame times
 _SHOWN = 4  # images of one time that are named
+_SAME_DOSE = 1.01  # rounding
 _SAME_VOXEL_MM = 0.05  # a resolution apart is another reconstruction
 
 
@@ -98,13 +99,13 @@ def _pieces(
 def _goes_on(first: Candidate, other: Candidate, dataset: RawDataset) -> bool:
     """Whether frames of two images can be averaged: reconstructed alike, on one scale."""
     sidecars = [dataset.sidecar(scan.image) for scan in (first, other)]
-    dose, method = (
-        {str(sidecar[key]) for sidecar in sidecars if key in sidecar}
-        for key in ("InjectedRadioactivity", "ReconMethodName")
-    )
+    doses = [dose for sidecar in sidecars if (dose := dose_mbq(sidecar)) is not None]
+    method = "ReconMethodName"
+    methods = {str(sidecar[method]).strip().lower() for sidecar in sidecars if method in sidecar}
     timings = first.timing, other.timing
     if (
-        max(len(dose), len(method)) > 1
+        len(methods) > 1
+        or max(doses, default=0.0) > _SAME_DOSE * min(doses, default=0.0)
         or first.image.entities.get("rec") != other.image.entities.get("rec")
         or len({(timing.units, timing.decay_corrected) for timing in timings}) > 1
     ):

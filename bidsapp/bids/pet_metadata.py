@@ -512,14 +512,24 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
     -------
     float or None
     """
-    dose = _dose_mbq(sidecar)
+    dose = dose_mbq(sidecar)
     if weight_kg is None or dose is None or not _is_dose(dose):
         return None
     return 1000 * weight_kg / (1e6 * dose)
 
 
-def _dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
-    """Injected activity in MBq; by dcm2niix's field in Bq where the unit is no unit of activity."""
+def dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
+    """Injected activity; by dcm2niix's field in Bq where the unit is no unit of activity.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+
+    Returns
+    -------
+    float or None
+        MBq; None where it is not known.
+    """
     dose = number_in(sidecar.get("InjectedRadioactivity"))
     scale = _dose_scale(sidecar.get("InjectedRadioactivityUnits"))
     if dose is not None and scale is not None:
@@ -541,7 +551,7 @@ def _dose_scale(unit: object) -> float | None:
 
 def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     """A dose that nobody injects, hardly anybody injects, or is no number or in no unit."""
-    dose, stated = _dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
+    dose, stated = dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
     unit = sidecar.get("InjectedRadioactivityUnits")
     flags = []
     instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
