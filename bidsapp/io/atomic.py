@@ -5,6 +5,7 @@ Every file is written beside its place under another name, then takes the place 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -122,9 +123,10 @@ def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
             if not (leave_equal and path.is_file() and cmp(temporary, path, shallow=False)):
                 temporary.replace(path)
     except OSError as error:
+        is_long = error.errno == errno.ENAMETOOLONG
+        remedy = "shorten its labels" if is_long else "free space or correct permissions"
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); free space or correct permissions, and "
-            "run again"
+            f"{path}: cannot be written ({error.strerror}); {remedy}, and run again"
         ) from error
     finally:
         with suppress(OSError):

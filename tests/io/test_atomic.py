@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from isal import isal_zlib
 
-from bidsapp.io.atomic import write_gzip
+from bidsapp.errors import StorageError
+from bidsapp.io.atomic import write_gzip, write_text
 
 THREADS, TIMES = 64, 2
 
@@ -54,3 +55,8 @@ def test_the_same_content_gives_the_same_file_wherever_stack_and_heap_lie(tmp_pa
 
 def test_an_empty_file_is_a_gzip_file(tmp_path):
     assert gzip.decompress(write_gzip(tmp_path / "empty.gz", []).read_bytes()) == b""
+
+
+def test_a_name_that_is_too_long_is_to_be_shortened(tmp_path):
+    with pytest.raises(StorageError, match=r"File name too long\); shorten its labels"):
+        write_text(tmp_path / ("x" * 250 + ".json"), "{}")
