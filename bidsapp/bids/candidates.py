@@ -201,7 +201,7 @@ def _check_radionuclide(
     wrong_number = number and number[0] != re.sub(r"\D", "", tracer.radionuclide)
     if wrong_number or other_element(timing.radionuclide or "", tracer.radionuclide):
         raise refused("plan", "radionuclide", pet=pet, timing=timing, tracer=tracer)
-    if half_life is None or is_unknown(str(half_life)):
+    if is_unknown(half_life):
         return ()
     seconds, usual = number_in(half_life), tracer.half_life_s
     if not seconds:  # 0 stands for unknown

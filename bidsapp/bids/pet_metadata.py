@@ -271,7 +271,7 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
         return (field.number("ScanStart"),), [worded_flag("frame-times", "single")]
     starts = field.numbers("FrameTimesStart", n_frames)
-    first, stated = min(starts), not _is_unknown(sidecar.get("ScanStart"))
+    first, stated = min(starts), not is_unknown(sidecar.get("ScanStart"))
     scan_start = field.number("ScanStart") if stated else first
     if first >= scan_start - _ROUNDING_S:
         late = first - scan_start
@@ -282,11 +282,6 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
         flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
         return tuple(start + scan_start for start in starts), [flag]
     raise refused("sidecar", "early-frames", start=first, scan_start=scan_start)
-
-
-def _is_unknown(value: object) -> bool:
-    """Whether a key is not there, or says that nobody knows."""
-    return value is None or (isinstance(value, str) and is_unknown(value))
 
 
 def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
@@ -348,7 +343,7 @@ def check_decay(timing: PetTiming, sidecar: Mapping[str, Any], half_life_s: floa
     key = "DecayCorrectionFactor" if "DecayCorrectionFactor" in sidecar else "DecayFactor"
     factors = sidecar.get(key)
     n_frames = len(timing.frame_start_s)
-    if factors is None or is_unknown(str(factors)):
+    if is_unknown(factors):
         return timing
     factors = factors if isinstance(factors, list) else [factors]
     first_alone = len(factors) == 1 < n_frames  # as dcm2niix v1.0.2025 wrote them
@@ -557,7 +552,7 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     instead = "SUV is not known" if dose is None else f"{dose:g} MBq was taken from "
     instead += "" if dose is None else "RadionuclideTotalDose"
     if number_in(stated) is None:
-        if stated is not None and not is_unknown(str(stated)):
+        if not is_unknown(stated):
             flags.append(worded_flag("dose", "unread", value=str(stated)[:40], instead=instead))
     elif _dose_scale(unit) is None:
         flags.append(worded_flag("dose", "unit", unit=str(unit), instead=instead))

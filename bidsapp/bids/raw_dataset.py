@@ -383,7 +383,7 @@ class RawDataset:
         return {
             key: value
             for key, value in fields.items()
-            if not (value in (None, 0) or is_unknown(str(value))) and weight_kg(value) is None
+            if value != 0 and not is_unknown(value) and weight_kg(value) is None
         }
 
     def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:

@@ -33,12 +33,12 @@ _NO_ATTENUATION = re.compile(
 _NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i:nac)\d*$")
 
 
-def is_unknown(text: str) -> bool:
-    """Whether a value tells nothing: empty, ``n/a``, ``unknown``.
+def is_unknown(value: object) -> bool:
+    """Whether a value tells nothing: absent, empty, ``n/a``, ``unknown``, no number (NaN).
 
     Parameters
     ----------
-    text : the value
+    value : of a key or a cell; None for one that is not there
 
     Returns
     -------
@@ -46,10 +46,10 @@ def is_unknown(text: str) -> bool:
 
     Examples
     --------
-    >>> is_unknown("n/a"), is_unknown(" "), is_unknown("none")
-    (True, True, False)
+    >>> is_unknown("n/a"), is_unknown(" "), is_unknown(None), is_unknown("none"), is_unknown(0)
+    (True, True, True, False, False)
     """
-    return _UNKNOWN.fullmatch(text.strip().lower()) is not None
+    return value is None or _UNKNOWN.fullmatch(str(value).strip().lower()) is not None
 
 
 def is_denied(text: str) -> bool:

@@ -147,7 +147,13 @@ def test_what_is_doubtful_is_told(pet_sidecar, change, code):
     assert timing.frame_start_s == (5400, 6000)
 
 
-@pytest.mark.parametrize("nothing", ["n/a", None, [], [1.8]])
+@pytest.mark.parametrize("nothing", ["n/a", "", None, math.nan])
+def test_a_scan_start_that_says_nothing_is_none(pet_sidecar, nothing):
+    timing = read_timing(pet_sidecar | {"ScanStart": nothing}, PET, 2)
+    assert timing == read_timing(pet_sidecar, PET, 2)
+
+
+@pytest.mark.parametrize("nothing", ["n/a", None, math.nan, [], [1.8]])
 def test_factors_that_nobody_gives_need_no_word(pet_sidecar, nothing):
     sidecar = pet_sidecar | {"DecayCorrectionFactor": nothing}
     assert check_decay(read_timing(sidecar, PET, 2), sidecar, 6586.2).findings == ()
