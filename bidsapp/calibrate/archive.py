@@ -38,11 +38,11 @@ from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.files import files_below
 from bidsapp.errors import BadDataError, NoInputError, UsageError
+from bidsapp.io.image_names import NIFTI, json_beside, nifti_ending, nifti_stem
 from bidsapp.io.reading import known_object
 
 T1W = "t1w"
 
-_IMAGES = (".nii", ".nii.gz")
 _DICOM_MAGIC = slice(128, 132)
 
 
@@ -178,9 +178,9 @@ def _images(folder: Path, converted: Path, passed_over: Iterable[Path]) -> Itera
         if not skipped & {_plain(part) for part in path.relative_to(folder).parts[:-1]}
         and not path.name.lower().startswith("voi")
     ]
-    images = [path for path in wanted if path.name.lower().endswith(_IMAGES)]
+    images = [path for path in wanted if nifti_ending(path)]
     yield from images
-    named = {_stem(path) for path in images}
+    named = {nifti_stem(path) for path in images}
     dicom = dict.fromkeys(path.parent for path in wanted if _is_dicom(path))
     for place in dicom:
         relative = place.relative_to(folder)
@@ -194,8 +194,8 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     try:
         parts = path.relative_to(root).parts
     except ValueError:  # converted: the name holds the folders
-        parts = tuple(_stem(path).split("--"))
-    *folders, last = (_stem(Path(part)) if part == parts[-1] else part for part in parts)
+        parts = tuple(nifti_stem(path).split("--"))
+    *folders, last = (nifti_stem(Path(part)) if part == parts[-1] else part for part in parts)
     words = [word for part in (*folders, last) for word in name_words(part)]
     fluorine = asked or ("FMM" if "GE" in words else None)  # flutemetamol came from GE
     own = _role(last, fluorine)
@@ -249,7 +249,7 @@ def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
 
 def _contradiction(pet: Path, code: str) -> str | None:
     """Tracer that a sidecar beside the image names, when it is another one."""
-    content = known_object(pet.with_name(_stem(pet) + ".json"))
+    content = known_object(json_beside(pet))
     for name in map(content.get, ("TracerName", "Radiopharmaceutical")):
         tracer = tracer_from_name(name) if isinstance(name, str) else None
         if tracer is not None and tracer.code != code:
@@ -316,17 +316,13 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Z]", "", text.upper())
 
 
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
 def _table() -> Mapping[str, list[str]]:
     return read_table("calibration")["archive"]
 
 
 @cache
 def _is_dicom(path: Path) -> bool:
-    if path.name.lower().endswith((*_IMAGES, ".json", ".txt", ".xlsx", ".csv", ".tsv", ".pdf")):
+    if path.name.lower().endswith((*NIFTI, ".json", ".txt", ".xlsx", ".csv", ".tsv", ".pdf")):
         return False
     try:
         with path.open("rb") as file:

@@ -16,6 +16,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, CannotCreateError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
+from bidsapp.io.image_names import nifti_ending
 from bidsapp.io.nifti import read_shape
 from bidsapp.record import ScanRecord, Status, find_records
 
@@ -193,8 +194,7 @@ def _flagged(scan: ArchiveScan | Expected, record: ScanRecord) -> list[Suspect]:
 
 
 def _link(image: Path, folder: Path, stem: str) -> None:
-    extension = ".nii.gz" if image.name.lower().endswith(".gz") else ".nii"
-    target = folder / f"{stem}{extension}"
+    target = folder / f"{stem}{nifti_ending(image)}"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{stem}.nii*"):
         old.unlink()

@@ -25,9 +25,9 @@ from bidsapp.data import priors, read_table, stripped_priors, template_mask, voi
 from bidsapp.data.flags import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
+from bidsapp.io.image_names import nifti_ending
 from bidsapp.io.nifti import affine_disagreement, load_displacements
 
-_FIELD = (".nii.gz", ".nii")
 _LEAST_POINTS = 1000  # of a field in the brain
 _LOOK = "look at the picture of the T1w on the template"
 
@@ -156,7 +156,7 @@ def initial_affine(path: Path) -> Matrix:
             f"{path}: its name says that it brings {ends[0] or '?'} to {ends[1] or '?'}; give the "
             "transform from the T1w to the template, or back"
         )
-    if not path.name.endswith(_FIELD):
+    if nifti_ending(path) is None:
         affine = load_itk_affine(path)
         return affine if back else inverse(affine)
     if not any(ends):
