@@ -12,8 +12,7 @@ from tsv_rows import table_rows
 from bidsapp.group.collect import run_group
 from bidsapp.settings import Filters
 
-# Cells that hold several codes, and columns whose levels name only what needs words.
-_OPEN = {"region", "sex"}
+_OPEN = {"sex"}  # other codes stand as they are
 
 
 @pytest.fixture(scope="module")

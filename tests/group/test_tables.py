@@ -67,10 +67,11 @@ def test_levels_hold_every_value_that_is_written(tmp_path):
     records = cohort(tmp_path, {}, {"status": "failed"}, {"status": "skipped"}, {"centiloid": 20})
     described = centiloid_columns(records)
     for row in centiloid_rows(records):
-        for name in ("tracer", "status", "band", "reference_region"):
+        for name in ("tracer", "status", "band", "reference_region", "method"):
             assert row[name] is None or row[name] in described[name]["Levels"]
-    regions = voi_columns()["region"]["Levels"]
-    assert [row["region"] for row in list(voi_rows(records))[:5]] == list(regions)
+    regions = [row["region"] for row in list(voi_rows(records))[:5]]
+    assert regions == ["ctx", "wc", "cg", "wcb", "pons"]
+    assert all(f"{name}, " in voi_columns()["region"]["Description"] for name in regions[:4])
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
