@@ -198,9 +198,11 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     *folders, last = (nifti_stem(Path(part)) if part == parts[-1] else part for part in parts)
     words = [word for part in (*folders, last) for word in name_words(part)]
     fluorine = asked or ("FMM" if "GE" in words else None)  # flutemetamol came from GE
-    own = _role(last, fluorine)
-    outer = next((role for part in reversed(folders) if (role := _role(part, fluorine))), None)
-    role = own or outer
+    file_role = _role(last, fluorine)
+    folder_role = next(
+        (role for part in reversed(folders) if (role := _role(part, fluorine))), None
+    )
+    role = file_role or folder_role
     if role is None:
         return None
     groups = (name for part in reversed(folders) if (name := _person(part)) and not _group(name))
@@ -212,7 +214,7 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
         person=person,
         role=role,
         is_young=_says_young(words) or _is_young_name(person),
-        folder_role=outer,
+        folder_role=folder_role,
     )
 
 
@@ -344,10 +346,10 @@ def _converted(place: Path, relative: Path, folder: Path) -> Path:
     done = subprocess.run(
         [*command, str(folder), str(place)], capture_output=True, text=True, check=False
     )
-    made = sorted(folder.glob(f"{name}*.nii.gz"), key=lambda path: path.stat().st_size)
-    if not made:
+    images = sorted(folder.glob(f"{name}*.nii.gz"), key=lambda path: path.stat().st_size)
+    if not images:
         last = (done.stdout or done.stderr).strip().splitlines()[-1:]
         raise BadDataError(f"{place}: dcm2niix made no image of it ({' '.join(last)})")
-    for other in made[:-1]:
+    for other in images[:-1]:
         other.unlink()
-    return made[-1].replace(target)
+    return images[-1].replace(target)

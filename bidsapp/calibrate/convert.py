@@ -150,8 +150,8 @@ def write_converted(converted: Converted, path: Path) -> Path:
     Path
         ``path``.
     """
-    given = f"As in {converted.source.name}"
-    described = {name: {"Description": given} for name in converted.rows[0]} | _NEW
+    description = f"As in {converted.source.name}"
+    described = {name: {"Description": description} for name in converted.rows[0]} | _NEW
     about = {
         "GeneratedBy": [{"Name": "CentiPET", "Version": __version__}],
         "Source": {"Name": converted.source.name, "SHA256": file_hash(converted.source)},
@@ -179,8 +179,8 @@ def _refuse_own(path: Path, header: Mapping[str, str]) -> None:
     """SUVRs of CentiPET have equations of their own: another pipeline's would be wrong."""
     sidecar = path.with_suffix(".json")
     content = known_object(sidecar)
-    own = read_table("group_columns")["centiloid"]
-    ours = [name for name in header if name.startswith("suvr_") and name in own]
+    our_columns = read_table("group_columns")["centiloid"]
+    ours = [name for name in header if name.startswith("suvr_") and name in our_columns]
     by_us = "Equations" not in content and "CentiPET" in str(content)
     if ours or by_us:
         why = f"its column {ours[0]}" if ours else f"{sidecar.name} beside it"
@@ -193,12 +193,12 @@ def _column(path: Path, header: Mapping[str, str], lines: Any, column: str | Non
     lines = tuple(lines)
     if column is None:
         usual = list(dict.fromkeys(name for line in lines for name in line.columns))
-        there = [name for name in usual if name in header]
-        if len(there) != 1:
+        present = [name for name in usual if name in header]
+        if len(present) != 1:
             raise UsageError(
                 worded("equation", "which-column", path=path, columns=", ".join(header))
             )
-        column = there[0]
+        column = present[0]
     if column not in header:
         raise UsageError(
             worded("equation", "no-column", column=column, path=path, columns=", ".join(header))

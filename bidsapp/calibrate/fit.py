@@ -77,14 +77,14 @@ def fit_level1(
     judges = standard_anchors() if standard else {}
     fits = {}
     for name in REFERENCES:
-        own = [person for person in people if name in person.suvr and name in person.cl]
-        if not own:
+        usable = [person for person in people if name in person.suvr and name in person.cl]
+        if not usable:
             continue
         fits["PIB", name] = level1(
-            array(person.suvr[name] for person in own),
-            np.array([person.is_young for person in own]),
-            array(person.cl[name] for person in own),
-            [person.name for person in own],
+            array(person.suvr[name] for person in usable),
+            np.array([person.is_young for person in usable]),
+            array(person.cl[name] for person in usable),
+            [person.name for person in usable],
             Scheme(name, source, limits, fit),
             standard=judges.get(name),
         )
@@ -126,15 +126,15 @@ def fit_level2(
             alike = [pair for pair in pairs if pair.tracer == code and name in pair.other]
             measured = [pair for pair in alike if name in pair.pib]
             is_scale = name == "wc"  # of which a Centiloid is as good as an SUVR
-            own = [p for p in alike if name in p.pib or (is_scale and p.pib_cl is not None)]
-            if not own or (level1_anchors is not None and name not in level1_anchors):
+            usable = [p for p in alike if name in p.pib or (is_scale and p.pib_cl is not None)]
+            if not usable or (level1_anchors is not None and name not in level1_anchors):
                 continue
             anchors = level1_anchors[name] if level1_anchors else _anchors(measured, name)
             fits[code, name] = level2(
-                array(_pib_suvr(pair, name, anchors) for pair in own),
-                array(pair.other[name] for pair in own),
-                np.array([pair.is_young for pair in own]),
-                [pair.name for pair in own],
+                array(_pib_suvr(pair, name, anchors) for pair in usable),
+                array(pair.other[name] for pair in usable),
+                np.array([pair.is_young for pair in usable]),
+                [pair.name for pair in usable],
                 Scheme(name, source, limits, fit),
                 anchors=anchors,
             )
@@ -187,10 +187,10 @@ def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
     -------
     (float, float) or None
     """
-    own = [p for p in pairs if p.tracer == code and p.other_cl is not None and "wc" in p.other]
-    if len(own) < 3:
+    paired = [p for p in pairs if p.tracer == code and p.other_cl is not None and "wc" in p.other]
+    if len(paired) < 3:
         return None
-    line = ordinary(array(p.other["wc"] for p in own), array(p.other_cl or 0.0 for p in own))
+    line = ordinary(array(p.other["wc"] for p in paired), array(p.other_cl or 0.0 for p in paired))
     return line.slope, line.intercept
 
 
@@ -211,9 +211,9 @@ def equations(calibrations: Mapping[Key, Calibration]) -> list[tuple[str, Equati
 def _anchors(pairs: Sequence[Pair], name: str) -> Anchors:
     """Anchors of the published scale, moved to the line of the pairs' own PiB Centiloids."""
     known = published_anchors()[name]
-    given = [pair for pair in pairs if pair.pib_cl is not None]
-    if name != "wc" or len(given) < 3 or len(given) < len(pairs):
+    stated = [pair for pair in pairs if pair.pib_cl is not None]
+    if name != "wc" or len(stated) < 3 or len(stated) < len(pairs):
         return known
-    line = ordinary(array(p.pib["wc"] for p in given), array(p.pib_cl or 0.0 for p in given))
+    line = ordinary(array(p.pib["wc"] for p in stated), array(p.pib_cl or 0.0 for p in stated))
     at_0, at_100 = -line.intercept / line.slope, (100 - line.intercept) / line.slope
     return replace(known, young_mean=at_0, patients_mean=at_100)

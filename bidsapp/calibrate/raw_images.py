@@ -163,9 +163,9 @@ def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
     """
     hashes: dict[str, dict[str, str]] = {}
     for scan in scans:
-        own = hashes.setdefault(scan.person, {})
-        own[scan.tracer] = file_hash(scan.pet)
-        own.setdefault("t1w", file_hash(scan.t1w))
+        of_person = hashes.setdefault(scan.person, {})
+        of_person[scan.tracer] = file_hash(scan.pet)
+        of_person.setdefault("t1w", file_hash(scan.t1w))
     return hashes
 
 

@@ -290,13 +290,13 @@ def _tau_line(fitted: PipelineLine, own: Fingerprint) -> TauLine:
 def _columns(row: Mapping[str, str], region: str, path: Path) -> tuple[str, str, str] | None:
     """Columns of a region: own SUVR, kind of the other and its column; None without them."""
     names = read_table("calibration")["columns"]
-    there = {
+    present = {
         kind: column
         for kind in ("own", "suvr", "centaurz", "centaur")
         for pattern in names[f"tau_{kind}"]
         if (column := pattern.format(ref=region)) in row
     }
-    own, others = there.pop("own", None), list(there.items())
+    own, others = present.pop("own", None), list(present.items())
     if len(others) > 1 and own:
         listed = " and ".join(column for _, column in others)
         raise BadDataError(f"{path}: has columns {listed}; leave one of them")

@@ -90,15 +90,15 @@ def apply(
     scan = read_record(record, root)
     if scan.error is not None and scan.reason:
         raise UsageError(scan.reason)
-    given = load_volume(image)
-    whole = bool((given.data == np.rint(given.data)).all())
+    volume = load_volume(image)
+    whole = bool((volume.data == np.rint(volume.data)).all())
     if whole and not labels:
         print(
             f"{_PROG}: {image}: holds whole numbers only; for labels add --labels", file=sys.stderr
         )
     try:
         moved = in_space(
-            given, Transforms(root, scan), space, goal,
+            volume, Transforms(root, scan), space, goal,
             grid=None if like is None else read_grid(Path(like)), labels=labels,
         )  # fmt: skip
     except CentipetError as error:

@@ -111,8 +111,8 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
     from bidsapp.data.tracer_file import using_tracer_file
 
     try:
-        own = using_tracer_file(settings.processing.tracer_file)
-        with own, _logged(settings) as log_file:
+        tracers = using_tracer_file(settings.processing.tracer_file)
+        with tracers, _logged(settings) as log_file:
             RUN_LOG.info(
                 "CentiPET %s, Python %s, %s", __version__, sys.version.split()[0], settings
             )

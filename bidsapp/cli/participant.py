@@ -257,8 +257,8 @@ def _lost(settings: Settings) -> dict[str, str]:
     bids_dir, asked = settings.bids_dir, settings.filters.participant
     if not asked:
         return {}
-    there = [name.removeprefix("sub-") for name in raw_facts(bids_dir)["participants"]]
-    return lost_people(asked, there, bids_dir)
+    present = [name.removeprefix("sub-") for name in raw_facts(bids_dir)["participants"]]
+    return lost_people(asked, present, bids_dir)
 
 
 def _check_initial_transform(settings: Settings, plan: Plan) -> None:
@@ -407,7 +407,7 @@ def _run_workflow(
     from bidsapp.execution import engine
     from bidsapp.workflows.participant import init_participants_wf
 
-    made = init_participants_wf(
+    built = init_participants_wf(
         plan,
         bids_dir=settings.bids_dir,
         output_dir=settings.output_dir,
@@ -416,25 +416,25 @@ def _run_workflow(
     )
     logs = settings.output_dir / "logs"
     if settings.write_graph:
-        made.workflow.write_graph(str(logs / "workflow.dot"), graph2use="colored", format="dot")
-    unbuilt = {name: _unbuilt(name, error) for name, error in made.problems.items()}
+        built.workflow.write_graph(str(logs / "workflow.dot"), graph2use="colored", format="dot")
+    unbuilt = {name: _unbuilt(name, error) for name, error in built.problems.items()}
     for failure in unbuilt.values():
         progress.fail(failure.message)
-    if not made.prefixes:
+    if not built.prefixes:
         return unbuilt
     subjects: dict[str, str] = {}
     for scan in plan.scans:
         if scan.name in unbuilt:
             continue
-        subjects[made.prefixes[scan.name][-1]] = scan.name
+        subjects[built.prefixes[scan.name][-1]] = scan.name
         if scan.t1w is not None:
-            subjects[made.prefixes[scan.name][0]] = join_entities(scan.t1w.entities)
+            subjects[built.prefixes[scan.name][0]] = join_entities(scan.t1w.entities)
     steps = Steps(
-        subjects, made.workflow.list_node_names(), progress, earlier_s=earlier_step_s(logs)
+        subjects, built.workflow.list_node_names(), progress, earlier_s=earlier_step_s(logs)
     )
     with progress.live():
         failures = engine.run(
-            made.workflow,
+            built.workflow,
             settings.resources,
             crash_dir=logs,
             stop_on_first_crash=settings.stop_on_first_crash,
@@ -445,7 +445,7 @@ def _run_workflow(
         progress.fail(failure.message)
     blame = {
         name: [failure for failure in failures if failure.node.startswith(prefixes)]
-        for name, prefixes in made.prefixes.items()
+        for name, prefixes in built.prefixes.items()
     }
     return unbuilt | {name: failed[0] for name, failed in blame.items() if failed}
 
@@ -467,10 +467,10 @@ def _unbuilt(name: str, error: Exception) -> NodeFailure:
 
 def _reports_only(settings: Settings, progress: Progress) -> int:
     wanted = settings.filters.participant
-    there = {record.entities["sub"] for record in find_records(settings.output_dir)}
-    people = sorted(label for label in there if not wanted or label in wanted)
-    lost = lost_people(wanted, there, settings.output_dir)
-    if not there:
+    present = {record.entities["sub"] for record in find_records(settings.output_dir)}
+    people = sorted(label for label in present if not wanted or label in wanted)
+    lost = lost_people(wanted, present, settings.output_dir)
+    if not present:
         raise NoInputError(
             f"{settings.output_dir}: contains no result to report on; run the participant level "
             "first"

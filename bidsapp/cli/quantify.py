@@ -115,9 +115,9 @@ def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]
     for pair in pairs:
         labels = {"participant": ("sub-", pair.participant), "session": ("ses-", pair.session)}
         for column, (prefix, label) in labels.items():
-            said = pair.row.get(column)
-            if said is not None and said.removeprefix(prefix) != label:
-                print(f"{column} {said!r} is {prefix}{label}, as BIDS wants labels")
+            stated = pair.row.get(column)
+            if stated is not None and stated.removeprefix(prefix) != label:
+                print(f"{column} {stated!r} is {prefix}{label}, as BIDS wants labels")
     people = tuple(dict.fromkeys(pair.participant for pair in pairs))
     code = run(replace(settings, filters=Filters(participant=people)), argv)
     if settings.dry_run or code >= _BY_SIGNAL or not find_records(settings.output_dir):

@@ -66,9 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     labels = [label.removeprefix("sub-") for label in options.participant_label]
     records = records_of(output_dir, labels)
     progress, findings = Progress(), Findings()
-    there = {record.entities["sub"] for record in records}
+    present = {record.entities["sub"] for record in records}
     for label in labels:
-        if label not in there:
+        if label not in present:
             findings.broken(f"sub-{label}", "has no record", cure="correct --participant-label")
     _tell(findings, progress)
     paths = [record.path for record in records]

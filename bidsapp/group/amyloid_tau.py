@@ -59,9 +59,9 @@ class StatusRule:
         region, centaurz = filters.tau_cutoff or (None, tau["centaurz"])
         if region is not None and region not in tau_regions():
             raise UsageError(f"--tau-cutoff {region}: give one of {', '.join(tau_regions())}")
-        given = filters.amyloid_cutoff
+        cutoff = filters.amyloid_cutoff
         return cls(
-            centiloid=amyloid["centiloid"] if given is None else given,
+            centiloid=amyloid["centiloid"] if cutoff is None else cutoff,
             region=region or tau["region"],
             centaurz=centaurz,
             days=filters.pair_days or amyloid["days"],
@@ -128,7 +128,7 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     if not any(row["tracer"] in tau_tracers() and row["status"] != "skipped" for row in rows):
         return AmyloidTau(rule, (), (), ())
     people = grouped((row["participant_id"], row) for row in rows)
-    participants = tuple(_participant(name, own, rule) for name, own in people.items())
+    participants = tuple(_participant(name, scans, rule) for name, scans in people.items())
     counts = tuple(_count(participants, status) for status in (*CELLS, *_UNPAIRED))
     return AmyloidTau(rule, participants, counts, _tracers(rows, rule))
 
@@ -149,7 +149,7 @@ def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, 
             "paired_by": how,
             "reason": None,
         }
-    first = [min(own, key=moment) if own else None for own in (amyloid, tau)]
+    first = [min(scans, key=moment) if scans else None for scans in (amyloid, tau)]
     status, reason = _why(rows, amyloid, tau, pairs, rule)
     lone = _row(name, rule, *first)
     return lone | {"status": status, "days": None, "paired_by": None, "reason": reason}
@@ -228,13 +228,13 @@ def _sign(value: float, cutoff: float) -> str:
 
 
 def _count(rows: Sequence[Row], status: str) -> dict[str, Any]:
-    own = [row for row in rows if row["status"] == status]
+    members = [row for row in rows if row["status"] == status]
     return {
         "status": status,
-        "n": len(own),
-        "n_by_session": sum(row["paired_by"] == "session" for row in own),
-        "n_flagged": sum(bool(row["amyloid_flags"] or row["tau_flags"]) for row in own),
-        "n_near_cutoff": sum(row["cutoff_in_interval"] == "yes" for row in own),
+        "n": len(members),
+        "n_by_session": sum(row["paired_by"] == "session" for row in members),
+        "n_flagged": sum(bool(row["amyloid_flags"] or row["tau_flags"]) for row in members),
+        "n_near_cutoff": sum(row["cutoff_in_interval"] == "yes" for row in members),
     }
 
 
@@ -242,12 +242,12 @@ def _tracers(rows: Sequence[Row], rule: StatusRule) -> tuple[dict[str, Any], ...
     """Scans, medians and scans above the cut-off of every tau tracer with values."""
     by_tracer = []
     for code, tracer in tau_tracers().items():
-        own = [row for row in rows if row["tracer"] == code and row[rule.column] is not None]
-        centaur = [value for row in own if (value := row["centaur_universal"]) is not None]
-        values = [row[rule.column] for row in own]
-        if own:
+        scans = [row for row in rows if row["tracer"] == code and row[rule.column] is not None]
+        centaur = [value for row in scans if (value := row["centaur_universal"]) is not None]
+        values = [row[rule.column] for row in scans]
+        if scans:
             by_tracer.append({
-                "name": tracer.name, "n": len(own), "median": median(values),
+                "name": tracer.name, "n": len(scans), "median": median(values),
                 "low": min(values), "high": max(values),
                 "above": sum(value > rule.centaurz for value in values),
                 "centaur": median(centaur) if centaur else None,

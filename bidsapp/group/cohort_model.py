@@ -186,7 +186,7 @@ def _fixed(
         before = first.setdefault(row["participant_id"], row)
         if row["years"] < before["years"]:
             first[row["participant_id"]] = row
-    own = [first[row["participant_id"]] for row in scans]
+    first_scans = [first[row["participant_id"]] for row in scans]
     columns: dict[str, np.ndarray] = {}
     reference = ["at the first scan"]
     meanings = {YEARS: ("Change per year", f"{unit}/year")}
@@ -198,14 +198,14 @@ def _fixed(
         notes.append(f"age is not known of {unknown} participants, so it is left out")
     elif known and max(known) > min(known):
         middle = round(fmean(known))
-        columns["age"] = np.array([row["age"] - middle for row in own], np.float64)
+        columns["age"] = np.array([row["age"] - middle for row in first_scans], np.float64)
         meanings["age"] = ("Per year of age at the first scan", f"{unit}/year")
         reference.append(f"aged {middle} years")
     sexes = {row.get("sex") for row in first.values()}
     if sexes - {None} and not sexes <= set(_CHOSEN_SEXES):
         notes.append("sex is not known of all participants, or is not F or M, so it is left out")
     elif len(sexes) == 2:
-        columns["sex_M"] = np.array([row["sex"] == "M" for row in own], np.float64)
+        columns["sex_M"] = np.array([row["sex"] == "M" for row in first_scans], np.float64)
         meanings["sex_M"] = ("Men minus women", unit)
         reference.append("women")
     used = {str(row["tracer"]) for row in scans}

@@ -172,8 +172,8 @@ def _tabulate(
             f"{output_dir}: none of the {len(records)} scans matches the labels or the filter "
             f"file; give labels as they appear in the file names{hint}"
         )
-    said = _ratings(output_dir, given)
-    cohort = cohort_of(output_dir, wanted, filters, states(output_dir, records, said))
+    ratings = _ratings(output_dir, given)
+    cohort = cohort_of(output_dir, wanted, filters, states(output_dir, records, ratings))
     mixture = mixture_warnings(wanted)
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
@@ -268,8 +268,8 @@ def cohort_of(
     Cohort
     """
     rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
-    made = study(records, rows, filters)
-    return Cohort(output_dir, records, made, read_facts(output_dir), ratings)
+    analysed = study(records, rows, filters)
+    return Cohort(output_dir, records, analysed, read_facts(output_dir), ratings)
 
 
 def group_tables(cohort: Cohort) -> list[Table]:

@@ -56,11 +56,11 @@ def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
         places = [f"{axis.at(a)} {upright.at(b)}" for a, b in zip(x, curve.tolist(), strict=True)]
         parts.append(tag("path", class_="line", d="M" + "L".join(places), stroke=colour))
     described = [f"{len(cutoffs.values)} participants by their first scan"]
-    own = [
+    estimated = [
         row for row in cutoffs.rows if row["cutoff"] is not None and row["cutoff_low"] is not None
     ]
-    right = max((axis.at(row["cutoff_high"]) for row in own), default=0.0) + 8
-    for line, row in enumerate(own):
+    right = max((axis.at(row["cutoff_high"]) for row in estimated), default=0.0) + 8
+    for line, row in enumerate(estimated):
         at, y = axis.at(row["cutoff"]), _TOP + 14 + 20.0 * line
         low, high = axis.at(row["cutoff_low"]), axis.at(row["cutoff_high"])
         parts += [

@@ -65,9 +65,9 @@ def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
     )
     flag = worded_flag("dates-shifted")
     return [
-        Finding(place, flag, tuple(at for at in own if at != place))
-        for own in places.values()
-        for place in own
+        Finding(place, flag, tuple(at for at in of_person if at != place))
+        for of_person in places.values()
+        for place in of_person
     ]
 
 

@@ -66,9 +66,9 @@ def slope_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     """
     slopes = []
     for course in courses:
-        own = [rows[place] for place in course.places]
-        scans = [row for row in own if row["centiloid"] is not None]
-        scans = scans or [row for row in own if suvr_of(row) is not None]
+        visits = [rows[place] for place in course.places]
+        scans = [row for row in visits if row["centiloid"] is not None]
+        scans = scans or [row for row in visits if suvr_of(row) is not None]
         if len(scans) > 2:
             slopes.append(_slope_row(course.participant, course.tracer, scans))
     return slopes
@@ -119,10 +119,10 @@ def _by_reference(row: Row, record: ScanRecord, name: str) -> Row:
     line = None if tracer is None else tracer.equations.get(name)
     centiloid = row.get(f"centiloid_{name}")
     slope = 1.0 if line is None or centiloid is None else abs(line.slope)
-    main, known, own = suvr_of(row), row.get("sd_noise"), row.get("slope")
+    main_suvr, main_noise, main_slope = suvr_of(row), row.get("sd_noise"), row.get("slope")
     noise = None
-    if suvr is not None and main and own and known is not None:
-        noise = slope * suvr * known / (abs(own) * main)
+    if suvr is not None and main_suvr and main_slope and main_noise is not None:
+        noise = slope * suvr * main_noise / (abs(main_slope) * main_suvr)
     return {
         **row,
         "reference_region": name,
@@ -167,10 +167,12 @@ def scan_error(row: Row) -> float | None:
         None when it is not known.
     """
     slope, suvr = row.get("slope"), suvr_of(row)
-    own = row.get("sd_repeatability")
-    if own is None:
-        own = None if slope is None or suvr is None else abs(slope) * suvr * repeatability()
-    return None if own is None else math.hypot(own, row.get("sd_noise") or 0.0)
+    rescan_sd = row.get("sd_repeatability")
+    if rescan_sd is None:
+        if slope is None or suvr is None:
+            return None
+        rescan_sd = abs(slope) * suvr * repeatability()
+    return math.hypot(rescan_sd, row.get("sd_noise") or 0.0)
 
 
 def suvr_of(row: Row) -> float | None:

@@ -147,9 +147,9 @@ def _labels() -> dict[str, str]:
 
 def _explored(rows: Sequence[Row]) -> dict[str, str]:
     """Columns by which scans differ, with their words: our own, then those of the raw tables."""
-    own = read_table("group_columns")["centiloid"]
+    columns = read_table("group_columns")["centiloid"]
     named = read_table("group_columns")["page"]["explored"] | {
-        name: name for name in rows[0] if name not in own
+        name: name for name in rows[0] if name not in columns
     }
     differing = [name for name in named if len({row[name] for row in rows} - {None, ""}) > 1]
     return {name: named[name] for name in differing[:_MOST_EXPLORED]}

@@ -92,8 +92,8 @@ def _done(records: Sequence[ScanRecord]) -> list[tuple[ScanRecord, Row]]:
     done = []
     for record, row in zip(records, rows, strict=True):
         if record.status is Status.OK:
-            own = {"flags": ";".join(flag.code for flag in record.flags)}
-            done.append((record, row | own))
+            flags = {"flags": ";".join(flag.code for flag in record.flags)}
+            done.append((record, row | flags))
     return done
 
 

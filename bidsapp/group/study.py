@@ -75,9 +75,9 @@ class Study:
         -------
         list of Row
         """
-        own = model_rows(self.model) if table == "model" else getattr(self, table)
+        main = model_rows(self.model) if table == "model" else getattr(self, table)
         return [
-            *own,
+            *main,
             *(row for reference in self.references.values() for row in getattr(reference, table)),
         ]
 

@@ -137,19 +137,19 @@ def raw_columns(records: Iterable[ScanRecord]) -> dict[str, tuple[str, str]]:
     -------
     dict
     """
-    there = {
+    stated = {
         table: dict.fromkeys(name for record in records for name in getattr(record, table))
         for table in ("participant", "session")
     }
     taken = set(read_table("group_columns")["centiloid"])
     columns: dict[str, tuple[str, str]] = {}
-    for table, names in there.items():
+    for table, names in stated.items():
         for name in names:
-            own = cell(name)
-            while own in taken:
-                own = f"{table}s_{own}"
-            taken.add(own)
-            columns[own] = (table, name)
+            unique = cell(name)
+            while unique in taken:
+                unique = f"{table}s_{unique}"
+            taken.add(unique)
+            columns[unique] = (table, name)
     return columns
 
 
@@ -223,10 +223,10 @@ def cohort_flags(records: Sequence[ScanRecord]) -> dict[str, tuple[Flag, ...]]:
         counts = Counter(map(value, compared)).most_common()
         tie = len(counts) > 1 and counts[0][1] == counts[1][1]
         for record in compared:
-            own = value(record)
-            if len(counts) > 1 and (tie or own != counts[0][0]):
+            stated = value(record)
+            if len(counts) > 1 and (tie or stated != counts[0][0]):
                 message = (
-                    f"{what} {own} differs from that of other scans of the table; run the "
+                    f"{what} {stated} differs from that of other scans of the table; run the "
                     "participant level again for the scans that are to be compared"
                 )
                 flags[record.path] = (*flags.get(record.path, ()), Flag(code, message))
@@ -357,7 +357,9 @@ def on_two_calendars(records: Sequence[ScanRecord]) -> set[str]:
             moments.setdefault(record.entities["sub"], []).append(record.acquired)
     most_s = read_table("cohort")["implausible"]["most_years"] * _YEAR_S
     return {
-        label for label, own in moments.items() if (max(own) - min(own)).total_seconds() > most_s
+        label
+        for label, times in moments.items()
+        if (max(times) - min(times)).total_seconds() > most_s
     }
 
 
@@ -470,9 +472,9 @@ def _voi_row(
     if atlas == "Centiloid" and record.status is Status.OK:
         mean, reference = (record.uptake(region) for region in (name, "wc"))
         suvr = mean / reference if mean is not None and reference else None
-        own = asdict(record.voi[name]) if name in record.voi else {}
-        values = {"suvr_wc": suvr} | values | own
+        recorded = asdict(record.voi[name]) if name in record.voi else {}
+        values = {"suvr_wc": suvr} | values | recorded
     columns = (*read_table("group_columns")["vois"], *references)
-    given = {column: values.get(column) for column in columns}
-    given |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
-    return given | scan_columns(record) | {"atlas": atlas, "region": name}
+    row = {column: values.get(column) for column in columns}
+    row |= {"suvr": values.get("suvr_wc"), "centiloid": values.get("centiloid_wc")}
+    return row | scan_columns(record) | {"atlas": atlas, "region": name}

@@ -83,9 +83,9 @@ def written_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
     -------
     tuple of Field
     """
-    own = inspect.get_annotations(kind)
+    own_fields = inspect.get_annotations(kind)
     known = [part for part in dataclasses.fields(kind) if part.metadata.get("written", True)]
-    return tuple(sorted(known, key=lambda part: part.name not in own))
+    return tuple(sorted(known, key=lambda part: part.name not in own_fields))
 
 
 @cache

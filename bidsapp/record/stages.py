@@ -125,8 +125,8 @@ def completed_record(
             if name in given:
                 raise ValueError(f"two steps give {name}")
             given[name] = value
-    made = replace(planned.provenance, **cast(Any, hashes))
-    record = replace(planned, **given, qc=qc, flags=tuple(flags), provenance=made)
+    provenance = replace(planned.provenance, **cast(Any, hashes))
+    record = replace(planned, **given, qc=qc, flags=tuple(flags), provenance=provenance)
     return judged(replace(record, status=Status.OK, reason=None))
 
 

@@ -87,7 +87,7 @@ def centiloid_scale(
         for name, (low, high) in intervals.items()
     )
     placed = "" if band is None else f"The value lies in the band {band}. "
-    said = Words.of(
+    texts = Words.of(
         "scale",
         value=number(value),
         source=scale.source.short,
@@ -95,7 +95,7 @@ def centiloid_scale(
         between=between,
         bands=bands,
     )
-    return chart(said, height, parts)
+    return chart(texts, height, parts)
 
 
 def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top: float) -> Markup:
@@ -232,7 +232,7 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
     ranked = sorted(shown, key=lambda region: -region.suvr)[:3]
     highest = ", ".join(f"{region.name} {number(region.suvr, 2)}" for region in ranked)
     parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
-    said = Words.of(
+    texts = Words.of(
         "regions",
         atlas,
         atlas=atlas,
@@ -242,7 +242,7 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
         n=len(shown),
         highest=highest,
     )
-    return chart(said, 14.0 * per_column + 34, parts)
+    return chart(texts, 14.0 * per_column + 34, parts)
 
 
 def curves(

@@ -98,8 +98,8 @@ def aligned(
 
 
 def _applied(part: FrameAlignment, to_part: Matrix, within: bool) -> list[Matrix]:
-    own = part.matrices if within else np.eye(4)[None].repeat(len(part.measured), 0)
-    return [matrix @ to_part for matrix in own]
+    within_part = part.matrices if within else np.eye(4)[None].repeat(len(part.measured), 0)
+    return [matrix @ to_part for matrix in within_part]
 
 
 def averaged(

@@ -84,9 +84,10 @@ class AnatomyOnPet:
         Tissues
             Tissue fractions, 0 to 1, and masks of cerebellum and brainstem.
         """
-        own = self.anatomy
+        anatomy = self.anatomy
         grey, white, fluid = (
-            fractions(tissue, self.grid, self.to_t1w) for tissue in (own.grey, own.white, own.fluid)
+            fractions(tissue, self.grid, self.to_t1w)
+            for tissue in (anatomy.grey, anatomy.white, anatomy.fluid)
         )
         gaain = self.on(atlas(VOI_ATLAS).regions)
         cerebellum = self._mask(gaain, "wc")

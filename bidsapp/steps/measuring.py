@@ -226,8 +226,8 @@ def check_options(processing: Processing) -> list[str]:
         An atlas, a reference region or the norm table cannot be used.
     """
     used = chosen_atlases(processing)
-    given = [choice.name for choice in (*processing.atlases, *processing.derivatives)]
-    if twice := {name for name in given if given.count(name) > 1}:
+    named = [choice.name for choice in (*processing.atlases, *processing.derivatives)]
+    if twice := {name for name in named if named.count(name) > 1}:
         raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is there twice")
     names = [reference.name for reference in chosen_references(processing)]
     for flag, name in (
@@ -241,7 +241,7 @@ def check_options(processing: Processing) -> list[str]:
     notes = [note for atlas in used for note in atlas.notes]
     if processing.norms is not None:
         regions = {(atlas.name, name) for atlas in used for name in atlas.names}
-        of_people = set(given) - {atlas.name for atlas in used}  # read later, per participant
+        of_people = set(named) - {atlas.name for atlas in used}  # read later, per participant
         unmatched = [
             " ".join(region)
             for region in read_norms(processing.norms, names)

@@ -62,7 +62,7 @@ def accept(
             refused.append(f"{choice.name}: {str(error).replace(str(choice.image), short)}")
         else:
             taken[choice.name] = signed
-    own = replace(
+    accepted = replace(
         processing,
         atlases=tuple(taken.get(choice.name, choice) for choice in processing.atlases),
         derivatives=tuple(taken.get(choice.name, choice) for choice in processing.derivatives),
@@ -70,10 +70,10 @@ def accept(
     flags = [worded_flag("parcellation-refused", reason=reason) for reason in refused]
     flags += [
         worded_flag("reference-empty", reference=reference.description)
-        for reference in chosen_references(own)
+        for reference in chosen_references(accepted)
         if reference.grid is not None and not reference.regions.voxels.size
     ]
-    return own, tuple(flags)
+    return accepted, tuple(flags)
 
 
 def _refusal(parcellation: Atlas, tissues: Volume, brain: Volume) -> str | None:

@@ -104,9 +104,9 @@ def quantified(
     scales: dict[str, dict[str, float | None]] = {}
     if options.tau_vois and tau is not None:
         masks, voxel_mm3 = tau_masks(options.tau_vois), pet.grid.voxel_volume
-        own = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
-        scales = _tau_scales(own, tau)
-        table = table | {f"tau {name.replace('_', ' ')}": row for name, row in own.items()}
+        tau_volumes = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
+        scales = _tau_scales(tau_volumes, tau)
+        table = table | {f"tau {name.replace('_', ' ')}": row for name, row in tau_volumes.items()}
         missing += _tau_beyond(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
     if options.standard_centiloid:

@@ -137,9 +137,9 @@ def check_rest(
     for label in sorted({record.entities["sub"] for record in records}):
         _check_manifest(output_dir, f"sub-{label}/figures/manifest.json", findings)
         if not quick:
-            own = [record for record in records if record.entities["sub"] == label]
+            of_person = [record for record in records if record.entities["sub"] == label]
             with _telling(_GROUP_MANIFEST, _UNMADE, findings, output_dir):
-                check_scan_tables(output_dir, own, findings)
+                check_scan_tables(output_dir, of_person, findings)
     if any(path.name != RAW_FACTS for path in output_dir.glob("group_*")):
         manifest = _check_manifest(output_dir, _GROUP_MANIFEST, findings)
         if manifest and not quick:

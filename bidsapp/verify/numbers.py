@@ -221,11 +221,11 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
         again = {key: value for key, value in again.items() if key in kept}
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
-        own = plain(getattr(record, key))
-        findings.compare(name, unlike(own, plain(value), tolerance, key), _FROM_IMAGE)
+        stored = plain(getattr(record, key))
+        findings.compare(name, unlike(stored, plain(value), tolerance, key), _FROM_IMAGE)
     if record.version == __version__:  # limits may differ between versions
-        own, value = plain(record.verdicts), plain(judged(record).verdicts)
-        apart = unlike(own, value, SAME_ARRAY, "verdicts")
+        stored, value = plain(record.verdicts), plain(judged(record).verdicts)
+        apart = unlike(stored, value, SAME_ARRAY, "verdicts")
         findings.compare(name, apart, "by the numbers of the record")
     _check_brain(scan, findings)
     findings.files[name] = How.NUMBERS
@@ -278,10 +278,11 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
         stored = read_rows(scan.output_dir / name)
         rows = _rows(whole.columns[atlas], holes.columns[atlas], stored)
         for row in rows:
-            own = {"z"}  # needs the norms of the user, as what follows needs an atlas or equations
-            own |= set() if processing.background in whole.references else {"snr", "cnr"}
-            own |= {key for key in row if own_line and key.startswith("centiloid_")}
-            for column in own & row.keys():
+            # z needs the norms of the user, as what follows needs an atlas or equations
+            not_derived = {"z"}
+            not_derived |= set() if processing.background in whole.references else {"snr", "cnr"}
+            not_derived |= {key for key in row if own_line and key.startswith("centiloid_")}
+            for column in not_derived & row.keys():
                 row.pop(column)
         names = [str(row["name"]) for row in rows]
         findings.compare(name, unlike_cells(stored, rows, names, tolerances), _FROM_IMAGE)
@@ -350,9 +351,9 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
 
 def _own(scan: StoredScan) -> set[str]:
     """Options of the record that name files of the user."""
-    given = scan.record.provenance.parameters
+    parameters = scan.record.provenance.parameters
     files = ("calibration", "norms", "tau_vois", "tau_calibration")
-    return {name for name in files if given.get(name) is not None}
+    return {name for name in files if parameters.get(name) is not None}
 
 
 def _compare_voxels(
