@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, YEARS
-from bidsapp.bids.values import DAY_S, UNDATED, as_list, clock_seconds, is_number, midnight
+from bidsapp.bids.values import DAY_S, UNDATED, as_list, clock_seconds, is_number, since_midnight
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.flags import worded_flag
@@ -303,7 +303,7 @@ def _stated_injection(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> 
         changed["TimeZero"] = f"{UNDATED + timedelta(seconds=clock):%H:%M:%S}"
     if clock is None:
         raise refused("stated", "no-clock")
-    seconds = (moment - midnight(moment)).total_seconds()
+    seconds = since_midnight(moment).total_seconds()
     after = seconds - clock
     latest = start + LATE_INJECTION_S  # the latest time of day before the scan
     after = latest - (latest - after) % DAY_S

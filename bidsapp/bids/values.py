@@ -115,6 +115,20 @@ def midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def since_midnight(moment: datetime) -> timedelta:
+    """Time of day of a moment.
+
+    Parameters
+    ----------
+    moment : of any day
+
+    Returns
+    -------
+    timedelta
+    """
+    return moment - midnight(moment)
+
+
 def map_text(value: Any, function: Callable[[str], str]) -> Any:
     """Apply a function to all text inside a JSON value, but not to keys.
 

@@ -39,7 +39,7 @@ from bidsapp.errors import (
     StorageError,
     UsageError,
 )
-from bidsapp.execution.workers import keep_freed_memory
+from bidsapp.execution.workers import dismiss_workers, keep_freed_memory
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
@@ -150,6 +150,8 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
         progress=progress.say,
         passed_over=(settings.output_dir, settings.work_dir),
     )
+    if not settings.workers:
+        dismiss_workers()  # that read headers; what follows is done here, or by a batch system
     lines, console = format_table(report.rows).splitlines(), progress.console
     if console.is_terminal and max(map(len, lines)) > console.width:
         print_rows(COLUMNS, ((cells(row), None) for row in report.rows), progress, title=3)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from bidsapp.bids.values import UNDATED, midnight, shorter_way
+from bidsapp.bids.values import UNDATED, shorter_way, since_midnight
 from bidsapp.data.sentences import worded
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.errors import BadDataError
@@ -263,7 +263,7 @@ def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     local = IMAGE_CLOCK.time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
-    apart = shorter_way(local - (moment - midnight(moment)))
+    apart = shorter_way(local - since_midnight(moment))
     steps = round(apart / _ZONE_STEP)
     zone = own + steps * _ZONE_STEP
     if abs(apart - steps * _ZONE_STEP) > _SAME_EVENT or not _ZONES[0] <= zone <= _ZONES[1]:
@@ -277,7 +277,7 @@ def _written_like_the_series(images: Sequence[Header]) -> bool:
     known = [moment for moment in moments if moment is not None]
     if not known:
         return False
-    first = min(known) - midnight(min(known))
+    first = since_midnight(min(known))
     clocks = (IMAGE_CLOCK.time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
     apart = (shorter_way(first - clock) for clock in clocks if clock is not None)
     return any(abs(difference) <= _SAME_HOUR for difference in apart)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from bidsapp.bids.limits import MAX_FRAME_S
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.bids.values import DAY_S, midnight
+from bidsapp.bids.values import DAY_S, since_midnight
 from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.scan_times import (
@@ -141,7 +141,7 @@ def _without_disproved_zeros(
     clock: ScanClock, starts: list[datetime | None]
 ) -> list[datetime | None]:
     """Times without those at midnight sharp where decay factors place the frames without them."""
-    without = [None if start and start == midnight(start) else start for start in starts]
+    without = [None if start and not since_midnight(start) else start for start in starts]
     if without == starts or not any(without) or not _is_disproved(clock, starts):
         return starts
     try:
@@ -183,11 +183,11 @@ def _without_zeros(
 
     A scan that really is at midnight has other frames within hours of it.
     """
-    real = [s for s in (*starts, *others) if s is not None and s != midnight(s)]
+    real = [s for s in (*starts, *others) if s is not None and since_midnight(s)]
     return [
         None
         if start is not None
-        and start == midnight(start)
+        and not since_midnight(start)
         and not any(abs(start - other) < _NEIGHBOURS for other in real)
         else start
         for start in starts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bidsapp.bids.values import UNDATED, midnight, shorter_way
+from bidsapp.bids.values import UNDATED, midnight, shorter_way, since_midnight
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
@@ -64,7 +64,7 @@ def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
 
 def _stated_injection(stated: datetime, clock: ScanClock, scan: _Scan) -> Sourced:
     if UNDATED.year in (stated.year, scan.start.year):
-        stated = scan.on_latest_date(stated - midnight(stated))
+        stated = scan.on_latest_date(since_midnight(stated))
     if not scan.fits(stated):
         raise refused("injection", "stated-time", stated=stated, scan=scan)
     try:
@@ -80,9 +80,9 @@ def _stated_injection(stated: datetime, clock: ScanClock, scan: _Scan) -> Source
 def _header_injection(clock: ScanClock, scan: _Scan) -> Sourced:
     """Moment of injection by the headers; a time of day of zero stands for a removed one."""
     full, time_of_day, private = clock.injection, clock.injection_clock, clock.injection_private
-    if full is not None and clock.zeros_removed and full == midnight(full):
+    if full is not None and clock.zeros_removed and not since_midnight(full):
         full = None
-    if private is not None and private == midnight(private):
+    if private is not None and not since_midnight(private):
         private = None
     remarks: tuple[str, ...] = ()
     zeroed = time_of_day == timedelta(0) or (clock.injection is not None and full is None)
@@ -95,7 +95,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> Sourced:
         what = "000000, which stands for a removed time" if zeroed else "missing or no time"
         raise refused("injection", "unknown", what=what)
     if full is not None and scan.start.year == UNDATED.year:  # the scan has lost its date
-        full = scan.on_latest_date(full - midnight(full))
+        full = scan.on_latest_date(since_midnight(full))
     if full is not None and scan.fits(full):
         injection, source, more = _checked_full(full, time_of_day)
         return injection, source, (*remarks, *more)
@@ -113,7 +113,7 @@ def _checked_full(full: datetime, clock_time: timedelta | None) -> Sourced:
     """Compare both injection tags; the date-time stands unless they contradict each other."""
     if clock_time is None:
         return full, _INJECTION, ()
-    difference = shorter_way(clock_time - (full - midnight(full)))
+    difference = shorter_way(clock_time - since_midnight(full))
     if abs(difference) > CLOCKS_DISAGREE:
         raise refused("injection", "contradicting", full=full, clock=_clock(clock_time))
     if abs(difference.total_seconds()) < NOTED_S:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.bids.values import midnight, shorter_way
+from bidsapp.bids.values import midnight, shorter_way, since_midnight
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series
 from bidsapp.dicom.header import Header
@@ -59,7 +59,7 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
         for image, other in zip(images, without, strict=True)
         if image.text(_DATE_TIME) and image.text(_TIME)
         if (moment := wall.acquired(image)) and (clock := wall.acquired(other))
-        if clock != midnight(clock)
+        if since_midnight(clock)
     ]
     apart = [_apart(moment, clock) for moment, clock in both]
     if not apart or max(apart) <= NOTED_S * SECOND:
@@ -73,7 +73,7 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     if max(apart) <= CLOCKS_DISAGREE:
         return _used(series, _DATE_TIME)
     begins = [_begins(images, min(moments)) for moments in (by_moment, by_clock)]
-    if by_moment[0] == midnight(by_moment[0]) or begins == [False, True]:
+    if not since_midnight(by_moment[0]) or begins == [False, True]:
         return _used(replace(series, images=tuple(without)), _TIME)
     if begins == [True, False] or stated.scan_start_s is not None or stated.frame_start_s:
         return _used(series, _DATE_TIME)
@@ -121,7 +121,7 @@ def _begins(images: Sequence[Header], start: datetime) -> bool:
 
 def _apart(moment: datetime, other: datetime) -> timedelta:
     """Time between two times of day; dates may have been shifted in one tag alone."""
-    return abs(shorter_way((moment - midnight(moment)) - (other - midnight(other))))
+    return abs(shorter_way(since_midnight(moment) - since_midnight(other)))
 
 
 def _used(series: Series, used: str) -> Series:
