@@ -1,8 +1,8 @@
 """What a raw dataset holds: the only place for pybids.
 
 A raw image lies in ``sub-<label>/[ses-<label>/]{anat,pet}/`` and nowhere else, so these folders are
-listed, which takes a second where pybids takes a minute; filter files and databases, whose meaning
-is that of pybids, are asked of it.
+listed, which takes a second where pybids takes a minute; filter files, whose meaning is that of
+pybids, are asked of it, perhaps of an index that it made earlier.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from bidsapp.errors import (
 )
 from bidsapp.io.image_names import NIFTI
 from bidsapp.io.untouched import load
+from bidsapp.plain import some
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class _Finder:
     ----------
     bids_dir : root
     participants : labels; all when there are none
-    database_dir : of a pybids index, which then tells what there is
+    database_dir : of a pybids index, for what a filter file asks
     """
 
     bids_dir: Path
@@ -173,11 +174,7 @@ class _Finder:
 
     def images(self, suffix: str, datatype: str) -> tuple[list[RawImage], list[UnusedImage]]:
         """Raw images of a suffix, sorted by path, and those of a name that cannot be used."""
-        if self.database_dir is None:
-            paths = list(self._walk(datatype))
-        else:
-            paths = self._asked({"extension": list(NIFTI), "datatype": datatype})
-        named = [path for path in paths if suffix_of(path) == suffix]
+        named = [path for path in self._walk(datatype) if suffix_of(path) == suffix]
         return self._sorted_out(named, suffix, datatype)
 
     def matching(
@@ -190,7 +187,18 @@ class _Finder:
         if query is None:
             return None
         default = {"suffix": suffix, "datatype": datatype, "extension": list(NIFTI)}
-        return self._sorted_out(self._asked(default | dict(query)), None, None)[0]
+        paths = filter(os.path.lexists, self._asked(default | dict(query)))
+        self._tell_unknown(default)
+        return self._sorted_out(paths, None, None)[0]
+
+    def _tell_unknown(self, default: Mapping[str, Any]) -> None:
+        """Say which images pybids does not know, so that no filter can leave them."""
+        known = set(self._asked({key: default[key] for key in ("datatype", "extension")}))
+        listed = (p for p in self._walk(default["datatype"]) if suffix_of(p) == default["suffix"])
+        if unknown := [path.name for path in listed if path not in known]:
+            remedy = "" if self.database_dir is None else f"; remove {self.database_dir}, it is old"
+            names = some(unknown)
+            _LOG.warning("%s", worded("filter-file", "unknown", names=names, remedy=remedy))
 
     def _walk(self, datatype: str) -> Iterator[Path]:
         """NIfTI images in ``sub-<label>/[ses-<label>/]<datatype>/``."""
@@ -211,13 +219,24 @@ class _Finder:
             ignore.append(re.compile(rf"^/sub-(?!(?:{people})(?:/|$))"))
         closed = unreadable_people(self.bids_dir, self.participants)
         ignore += [re.compile(rf"^/sub-{re.escape(label)}(/|$)") for label in closed]
-        return BIDSLayout(
-            self.bids_dir,
-            validate=False,
-            config=["bids"],
-            indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore),
-            database_path=None if self.database_dir is None else str(self.database_dir),
-        )
+        index = None if self.database_dir is None else str(self.database_dir)
+        try:
+            layout = BIDSLayout(
+                self.bids_dir,
+                validate=False,
+                config=["bids"],
+                indexer=BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignore),
+                database_path=index,
+            )
+        except Exception as error:  # of its database, by the mistake
+            if index is None:
+                raise
+            why = " ".join(str(error).split())[:200]
+            raise UsageError(worded("filter-file", "index", index=index, why=why)) from error
+        if not Path(str(layout.root)).samefile(self.bids_dir):
+            why = f"it is that of {layout.root}"
+            raise UsageError(worded("filter-file", "index", index=index, why=why))
+        return layout
 
     def _asked(self, query: Mapping[str, Any]) -> list[Path]:
         """What pybids finds."""
@@ -225,11 +244,12 @@ class _Finder:
             key if key == "regex_search" else _long_name(key): _query_value(value)
             for key, value in query.items()
         }
+        layout = self._layout
         try:
-            paths = self._layout.get(return_type="filename", **asked)
+            paths = layout.get(return_type="filename", **asked)
         except Exception as error:  # pybids raises its own, ValueError or TypeError, by the mistake
             raise UsageError(f"--bids-filter-file: {' '.join(str(error).split())[:300]}") from error
-        root = Path(str(self._layout.root))
+        root = Path(str(layout.root))
         return [self.bids_dir / Path(path).relative_to(root) for path in paths]
 
     def _sorted_out(

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -85,13 +86,35 @@ def test_a_filter_that_does_not_exist(raw_study):
         read_dataset(raw_study.root, Filters(bids_filters={"pet": {"sesion": "b"}}))
 
 
-def test_the_database_is_made_once_and_used_again(raw_study, tmp_path):
+def test_the_database_is_made_once_for_all_and_used_again(raw_study, tmp_path, caplog):
+    """What is there is listed all the same: an old index neither loses nor invents an image."""
+    database, every = tmp_path / "db", {"pet": {"subject": "*"}}
+    of_2 = Filters(participant=("02",), bids_filters=every)
+    assert names(read_dataset(raw_study.root, of_2, database_dir=database).pets) == ["sub-02_pet"]
+    made = (database / "layout_index.sqlite").stat().st_mtime_ns
+    before = names(read_dataset(raw_study.root, Filters(), database_dir=database).pets)
+    shutil.rmtree(raw_study.root / "sub-02")
+    raw_study.pet("sub-09")
+    without_filter = read_dataset(raw_study.root, Filters(), database_dir=database)
+    left = [name for name in before if name != "sub-02_pet"]
+    assert names(without_filter.pets) == [*left, "sub-09_pet"]
+    caplog.clear()
+    filtered = read_dataset(raw_study.root, Filters(bids_filters=every), database_dir=database)
+    assert names(filtered.pets) == left
+    assert "sub-09_pet.nii.gz cannot be found by it" in caplog.text and "it is old" in caplog.text
+    assert (database / "layout_index.sqlite").stat().st_mtime_ns == made
+
+
+def test_an_index_that_cannot_be_used_is_told_as_such(raw_study, tmp_path):
+    every = Filters(bids_filters={"pet": {"subject": "*"}})
     database = tmp_path / "db"
-    first = read_dataset(raw_study.root, Filters(participant=("02",)), database_dir=database)
-    assert names(first.pets) == ["sub-02_pet"]
-    (raw_study.root / "sub-02" / "pet" / "sub-02_pet.nii.gz").unlink()
-    again = read_dataset(raw_study.root, Filters(), database_dir=database)
-    assert len(again.pets) == 4  # the database knows what was there, and all participants
+    read_dataset(raw_study.root, every, database_dir=database)
+    other = shutil.copytree(raw_study.root, tmp_path / "other")
+    for bids_dir, content in ((other, None), (raw_study.root, b"junk")):
+        if content:
+            (database / "layout_index.sqlite").write_bytes(content)
+        with pytest.raises(UsageError, match=r"--bids-database-dir .*db: cannot be used"):
+            read_dataset(bids_dir, every, database_dir=database)
 
 
 def test_nearer_sidecars_win(raw_study):
