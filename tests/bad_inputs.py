@@ -635,7 +635,7 @@ DECISIONS = {
     "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),
     # times that say what they say
     "scanStartUnknown": Decision(fields(ScanStart="n/a"), RUN),
-    "framesBackwards": Decision(fields(FrameTimesStart=[6000, 5400]), RUN),
+    "framesBackwards": Decision(fields(FrameTimesStart=[6000, 5400]), RUN, "frame-times"),
     "minutesImpossible": Decision(fields(TimeZero="10:99:00"), RUN, "sidecar-incomplete"),
     "durationsInMinutes": Decision(fields(FrameDuration=[10, 10]), REFUSED, "minutes"),
     # what is no uptake has no ratio, and an isotope is an element and a number

@@ -274,10 +274,12 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     first, stated = min(starts), not is_unknown(sidecar.get("ScanStart"))
     scan_start = field.number("ScanStart") if stated else first
     if first >= scan_start - _ROUNDING_S:
-        late = first - scan_start
-        if late <= _DECAY_TOLERANCE_S:
-            return starts, []
-        return starts, [worded_flag("frame-times", "late", late_s=late)]
+        late, flags = first - scan_start, []
+        if late > _DECAY_TOLERANCE_S:
+            flags.append(worded_flag("frame-times", "late", late_s=late))
+        if list(starts) != sorted(starts):
+            flags.append(worded_flag("frame-times", "order"))
+        return starts, flags
     if first == 0 and _counts_from_scan(sidecar, scan_start):
         flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
         return tuple(start + scan_start for start in starts), [flag]
