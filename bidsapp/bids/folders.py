@@ -27,7 +27,7 @@ def unreadable_people(root: Path, participants: Sequence[str] = ()) -> dict[str,
         Label -> sentence.
     """
     reasons: dict[str, str] = {}
-    for person in _listed(root, "sub-"):
+    for person in folders_named(root, "sub-"):
         label = person.name.removeprefix("sub-")
         if participants and label not in participants:
             continue
@@ -52,7 +52,7 @@ def people_in(root: Path) -> list[str]:
     -------
     list of str
     """
-    return [folder.name.removeprefix("sub-") for folder in _listed(root, "sub-")]
+    return [folder.name.removeprefix("sub-") for folder in folders_named(root, "sub-")]
 
 
 def lost_people(asked: Iterable[str], there: Collection[str], where: Path) -> dict[str, str]:
@@ -80,7 +80,7 @@ def lost_people(asked: Iterable[str], there: Collection[str], where: Path) -> di
 def _of(person: Path) -> Iterator[Path]:
     """Folders of a participant that images lie in, and those above them."""
     yield person
-    for above in (person, *_listed(person, "ses-")):
+    for above in (person, *folders_named(person, "ses-")):
         if above != person:
             yield above
         yield from (above / name for name in _DATATYPES)
@@ -98,7 +98,20 @@ def _closed(folder: Path) -> str | None:
     return None if os.access(folder, os.X_OK) else "Permission denied"
 
 
-def _listed(folder: Path, prefix: str) -> list[Path]:
+def folders_named(folder: Path, prefix: str) -> list[Path]:
+    """Folders in a folder whose names begin so, sorted; none where it cannot be listed.
+
+    Files are not asked of, which `Path.is_dir` would do of each of thousands.
+
+    Parameters
+    ----------
+    folder : Path
+    prefix : ``sub-`` or ``ses-``
+
+    Returns
+    -------
+    list of Path
+    """
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if e.name.startswith(prefix) and e.is_dir()]

@@ -119,10 +119,9 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
             facts[level] = read_object(bids_dir / f"{level}s.json")
         except CentipetError:
             facts[level] = {}
-    listed = set(raw_tables.participants(bids_dir).rows)
-    with os.scandir(bids_dir) as entries:  # asks no file of thousands, as Path.is_dir would
-        folders = {entry.name for entry in entries if entry.is_dir()}
-    people = {name for name in folders | listed if name.startswith("sub-")}
+    listed = raw_tables.participants(bids_dir).rows
+    people = {f"sub-{label}" for label in people_in(bids_dir)}
+    people |= {name for name in listed if name.startswith("sub-")}
     return {"participants": sorted(people), **facts}
 
 

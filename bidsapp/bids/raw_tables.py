@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bidsapp.bids.entities import bids_stem
+from bidsapp.bids.folders import folders_named
 from bidsapp.data.sentences import refused
 from bidsapp.errors import NoInputError
 from bidsapp.io.reading import read_bytes
@@ -228,8 +228,7 @@ def _meant(keys: Iterable[str], table: Path, prefix: str) -> dict[str, str]:
 
     Only where one key alone and one folder alone are alike.
     """
-    with os.scandir(table.parent) as entries:
-        folders = {e.name for e in entries if e.name.startswith(prefix) and e.is_dir()}
+    folders = {folder.name for folder in folders_named(table.parent, prefix)}
     alike: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for key in {*keys} - folders - {""}:
         alike[_bare(key, prefix)][0].add(key)
