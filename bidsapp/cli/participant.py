@@ -44,7 +44,7 @@ from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
 from bidsapp.plain import natural, some
-from bidsapp.record import find_records, write_record
+from bidsapp.record import ScanRecord, find_records, write_record
 from bidsapp.record.stages import failed_record, unplanned_record, with_leftovers
 from bidsapp.report.methods import boilerplate
 from bidsapp.settings import DicomInput, Settings
@@ -118,24 +118,36 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     people = sorted(left - unwritten)
     names = {join_entities(scan.entities) for scan in planned if scan.entities["sub"] in people}
     broken_pages = write_pages(settings, people, progress)
-    every_record = (
-        record for label in people for record in find_records(settings.output_dir, label)
-    )
-    records = [record for record in every_record if record.name in names]
-    if lost := sorted(names - {record.name for record in records}):
-        sentence = (
-            f"{settings.output_dir}: the records of {', '.join(lost[:3])} are missing: they "
-            "were removed during the run; run it again"
-        )
-        if not records:
-            raise StorageError(sentence)
-        progress.fail(sentence)
-        problems += ["StorageError"] * len(lost)
+    records = _records(settings.output_dir, people, names, progress)
+    problems += ["StorageError"] * (len(names) - len(records))
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
         progress.fail(f"{settings.bids_dir}: no PET of those found is for this app")
         return ExitCode.NO_MATCH
     return exit_code(records, [*problems, *broken_pages])
+
+
+def _records(
+    output_dir: Path, people: Iterable[str], names: Collection[str], progress: Progress
+) -> list[ScanRecord]:
+    """Records of the scans of a run by their names; tell those that were removed meanwhile.
+
+    Raises
+    ------
+    StorageError
+        All of them were.
+    """
+    every_record = (record for label in people for record in find_records(output_dir, label))
+    records = [record for record in every_record if record.name in names]
+    if lost := sorted(set(names) - {record.name for record in records}):
+        sentence = (
+            f"{output_dir}: the records of {', '.join(lost[:3])} are missing: they were removed "
+            "during the run; run it again"
+        )
+        if not records:
+            raise StorageError(sentence)
+        progress.fail(sentence)
+    return records
 
 
 def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple[Path, list[str]]:

@@ -84,18 +84,19 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     for row in scans:
         visits.setdefault(row["participant_id"], set()).add(row["years"])
     again = sum(len(times) > 1 for times in visits.values())
+    refusal = None
     if again < limits["participants"]:
-        note = (
+        code, refusal = "too-few", (
             f"no mixed model: {again} participants have {_VALUES[unit]}s at two known times, "
             f"{limits['participants']} are needed"
-        )
-        return CohortModel(None, len(visits), len(scans), ("too-few",), (note,), {}, *about)
-    if unit == "SUVR" and len(used) > 1:
-        note = (
+        )  # fmt: skip
+    elif unit == "SUVR" and len(used) > 1:
+        code, refusal = "several-tracers", (
             f"no mixed model: SUVRs of {', '.join(sorted(used))} have different ranges; choose one "
             "by --tracer-label"
-        )
-        return CohortModel(None, len(visits), len(scans), ("several-tracers",), (note,), {}, *about)
+        )  # fmt: skip
+    if refusal is not None:
+        return CohortModel(None, len(visits), len(scans), (code,), (refusal,), {}, *about)
     slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
     flags, notes = [], []
     if not slopes:
@@ -105,31 +106,38 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
             "slope and its interval does not cover the spread of slopes between people"
         )
     fixed, meanings, left_out = _fixed(scans, unit)
-    notes += left_out
-    people = {name: number for number, name in enumerate(visits)}
-    values = [float(value(row) or 0.0) for row in scans]
-    groups = [people[row["participant_id"]] for row in scans]
+    fit, remarks = _fitted(scans, [float(value(row) or 0.0) for row in scans], fixed, slopes=slopes)
+    flags += remarks.keys()
+    notes += [*left_out, *remarks.values()]
+    about_fit = tuple(flags), tuple(notes), meanings
+    return CohortModel(fit, len(visits), len(scans), *about_fit, *about)
+
+
+def _fitted(
+    scans: Sequence[Row], values: Sequence[float], fixed: dict[str, np.ndarray], *, slopes: bool
+) -> tuple[MixedFit | None, dict[str, str]]:
+    """The model, with slopes of every participant if it can be fitted so; remarks by their code."""
+    people: dict[str, int] = {}
+    groups = [people.setdefault(row["participant_id"], len(people)) for row in scans]
     years = [row["years"] for row in scans]
-    fit = None
+    remarks: dict[str, str] = {}
     for own_slopes in (True, False) if slopes else (False,):
         try:
             fit = mixed_effects(values, groups, years, fixed, slopes=own_slopes)
-            break
         except BadDataError as error:
-            code, more = "not-converged", ""
             if own_slopes:
-                code = _OWN_SLOPE_FAILED
                 more = "; fitted with one slope for all, whose interval is too narrow"
-            flags.append(code)
-            notes.append(f"{error}{more}")
-    if fit and fit.singular:
-        flags.append("singular")
-        notes.append(
-            "a spread between participants is zero at the maximum, so these data do not determine "
-            "it"
-        )
-    remarks = tuple(flags), tuple(notes), meanings
-    return CohortModel(fit, len(people), len(scans), *remarks, *about)
+                remarks[_OWN_SLOPE_FAILED] = f"{error}{more}"
+            else:
+                remarks["not-converged"] = str(error)
+            continue
+        if fit.singular:
+            remarks["singular"] = (
+                "a spread between participants is zero at the maximum, so these data do not "
+                "determine it"
+            )
+        return fit, remarks
+    return None, remarks
 
 
 def model_rows(model: CohortModel) -> list[dict[str, Any]]:

@@ -38,11 +38,6 @@ class Visits:
     years: tuple[float | None, ...]
     kinds: tuple[str, ...] = (CONSECUTIVE, FIRST_LAST)
 
-    @property
-    def dated(self) -> bool:
-        """Whether all times are known."""
-        return None not in self.years
-
     def pairs(self) -> list[tuple[str, int, int]]:
         """Pairs of consecutive visits, then the first and the last.
 

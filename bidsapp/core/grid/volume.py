@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_SAME_MM = 0.01  # of each entry of the affines of one grid
+
 
 def known_or_zero(data: NDArray[Any]) -> NDArray[Any]:
     """Replace voxels that are not finite by zero, so that they add nothing to a sum.
@@ -106,21 +108,19 @@ class Grid:
         """Volume of a voxel in mm^3 (= microlitres)."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
-    def is_same(self, other: Grid, tolerance_mm: float = 0.01) -> bool:
+    def is_same(self, other: Grid) -> bool:
         """Whether voxels of the same index have the same position.
 
         Parameters
         ----------
         other : Grid
-        tolerance_mm : float
-            For each entry of the affine.
 
         Returns
         -------
         bool
         """
         return self.shape == other.shape and np.allclose(
-            self.affine, other.affine, rtol=0, atol=tolerance_mm
+            self.affine, other.affine, rtol=0, atol=_SAME_MM
         )
 
     def coarser(self, step_mm: float) -> Grid:

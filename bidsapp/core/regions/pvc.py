@@ -31,6 +31,7 @@ _SEEN = 0.01  # share of the brain in a blurred voxel from which its surrounding
 _MIN_GREY = 0.3  # Mueller-Gaertner divides by the blurred grey matter: below this noise wins
 _PURE_WHITE = 0.99  # blurred white matter of voxels that determine its activity
 _LEAST_WHITE = 200  # voxels that do so at least
+_ROUNDS = 10  # of the iterative Yang correction
 _BLURRED_LEAST = 0.01  # of the largest synthetic activity: Yang's quotient is left at 1 below it
 
 
@@ -249,9 +250,7 @@ def rbv(
     return _yang(pet, _synthetic(regions, matrix.values, matrix.background), fwhm_vox)
 
 
-def iterative_yang(
-    pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm, *, iterations: int = 10
-) -> Float32:
+def iterative_yang(pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm) -> Float32:
     """Iterative Yang correction (Erlandsson et al., Phys Med Biol 57:R119, 2012, section 3.3.3).
 
     ``f_(k+1) = g s_k / (s_k * h)``, where s_k holds the activity of f_k in the regions and around
@@ -262,7 +261,6 @@ def iterative_yang(
     pet : ndarray, shape (X, Y, Z)
     regions : RegionMaps
     fwhm_vox : of the point spread, voxels
-    iterations : number of rounds
 
     Returns
     -------
@@ -271,7 +269,7 @@ def iterative_yang(
     """
     system = _System.without_blur(pet, regions, fwhm_vox)
     image: Float32 = np.asarray(pet, dtype=np.float32)
-    for _ in range(iterations):
+    for _ in range(_ROUNDS):
         values = system.solve(system.means(image))
         image = _yang(pet, _synthetic(regions, values[:-1], float(values[-1])), fwhm_vox)
     return image
