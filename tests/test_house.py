@@ -12,6 +12,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+import bad_inputs
+import broken_images
 import pytest
 import yaml
 from syntax import nodes
@@ -70,6 +72,13 @@ def test_paths_of_the_code_that_a_page_names_are_there(page):
     assert len(paths) > 10 or not of_house
     gone = [p for p in paths if p != "../shared" and not any(list(at.glob(p)) for at in places)]
     assert gone == []
+
+
+def test_numbers_of_damaged_inputs_on_the_page_are_those_of_the_tests():
+    page = (ROOT / "docs" / "faults.md").read_text()
+    numbers = (len(bad_inputs.PARTICIPANTS), len(bad_inputs.DATASETS), len(broken_images.BROKEN))
+    stated = re.findall(r"(\d+) (?:damaged (?:participants|datasets)|broken images)", page)
+    assert tuple(map(int, stated)) == numbers
 
 
 def test_benchmarks_find_all_that_they_import():
