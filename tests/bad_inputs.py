@@ -632,6 +632,8 @@ DECISIONS = {
     },
     "acFailed": Decision(fields(AttenuationCorrection="failed"), REFUSED, "failed"),
     "acGerman": Decision(fields(AttenuationCorrection="keine"), REFUSED, "keine"),
+    "noScatter": Decision(fields(ScatterCorrectionMethod="NONE"), RUN, "correction-missing"),
+    "scatter": Decision(fields(ScatterCorrectionMethod="Model-based"), RUN),
     "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),
     # times that say what they say
     "scanStartUnknown": Decision(fields(ScanStart="n/a"), RUN),
@@ -642,7 +644,7 @@ DECISIONS = {
     **{
         f"unitsNoUptake{number}": Decision(fields(Units=unit), REFUSED, "not uptake")
         for number, unit in enumerate(
-            ("DVR", "BPnd", "BP_ND", "V_T", "mL/cm3", "z-score", "Centiloid", "1/cm", "HU", "K1")
+            ("DVR", "BP_ND", "V_T", "mL/cm3", "z-score", "Centiloid", "1/cm", "1CM", "HU", "K1")
         )
     },
     **{

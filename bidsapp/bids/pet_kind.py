@@ -13,6 +13,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.data.series_texts import (
     denies_attenuation,
     image_words,
+    is_denied,
     is_unknown,
     labels_no_attenuation,
     names_no_attenuation,
@@ -20,6 +21,7 @@ from bidsapp.data.series_texts import (
 )
 
 _ATTENUATION = "ATTN"  # of CorrectedImage
+_OTHER_CORRECTIONS = ("ScatterCorrectionMethod", "RandomsCorrectionMethod")
 _MODALITIES = {"PT": "PT", "PET": "PT", "MR": "MR", "MRI": "MR", "CT": "CT"}
 _DESCRIPTIONS = ("SeriesDescription", "ReconMethodName")
 
@@ -103,6 +105,10 @@ def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> li
     if not stated:
         shown = "is missing" if value is None else f"is {value!r}"
         flags.append(worded_flag("attenuation-unknown", shown=shown))
+    for key in _OTHER_CORRECTIONS:
+        value = sidecar.get(key)
+        if isinstance(value, str) and is_denied(value):
+            flags.append(worded_flag("correction-missing", key=key, value=value))
     if "DERIVED" in image_words(sidecar.get("ImageType")):
         flags.append(worded_flag("image-derived"))
     return flags

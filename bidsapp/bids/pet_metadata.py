@@ -44,7 +44,7 @@ _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
 _ACTIVITY_NAMES = {name.lower(): name for name in _ACTIVITY_UNITS}
 # What is no uptake above zero: binding, volumes of distribution, attenuation, scores.
 _NOT_UPTAKE = re.compile(
-    r"bp([\W_]*(nd|p|f|t))?|dvr|v[\W_]*(t|nd|s)|k[\W_]*(1|i|2|3|4)|r[\W_]*1|hu|hounsfield.*|(1/|/)[cm]m"
+    r"bp([\W_]*(nd|p|f|t))?|dvr|v[\W_]*(t|nd|s)|k[\W_]*(1|i|2|3|4)|r[\W_]*1|hu|hounsfield.*|(1/|/|1)[cm]m"
     r"|[cm]m\^?[-\u2212\u207b](1|\u00b9)|z|z[\W_]*(scores?|values?)|cl|centiloids?|centaurz?|(m?l|[cm]m3)/([cm]m3|m?l).*"
 )
 # Counts of a frame, in any words (``PROPCNTS``, ``raw counts``, ``counts/voxel``), not their rate.

@@ -6,6 +6,7 @@ from typing import Any
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
+from bidsapp.data.sentences import limited
 
 
 def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
@@ -26,4 +27,4 @@ def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
     >>> worded_flag("t1w-far", "bids", image="a_T1w.nii", days=400).message
     'a_T1w.nii is 400 days from this PET: check that the head has not changed'
     """
-    return Flag(code, read_table("flags")[code][why].format(**values))
+    return Flag(code, read_table("flags")[code][why].format(**limited(values)))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
+from bidsapp.plain import shortened
+
+_MOST_LETTERS = 1000
 
 
 def worded(topic: str, why: str, /, **values: Any) -> str:
@@ -26,7 +30,21 @@ def worded(topic: str, why: str, /, **values: Any) -> str:
     >>> worded("frame-times", "half-day", who="FrameTimesStart")[:51]
     'FrameTimesStart puts frames more than half a day ap'
     """
-    return str(read_table("sentences")[topic][why].format(**values))
+    return str(read_table("sentences")[topic][why].format(**limited(values)))
+
+
+def limited(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a sentence, texts of others cut where nobody would read on.
+
+    Parameters
+    ----------
+    values : in place of the words in braces
+
+    Returns
+    -------
+    dict
+    """
+    return {k: shortened(v, _MOST_LETTERS) if isinstance(v, str) else v for k, v in values.items()}
 
 
 def refused(topic: str, why: str, /, **values: Any) -> BadDataError:

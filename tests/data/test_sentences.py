@@ -11,6 +11,7 @@ import pytest
 
 import bidsapp
 from bidsapp.data import read_table
+from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError
 
@@ -43,6 +44,11 @@ def wanted(text: str) -> set[str]:
     """Names of the values that a sentence has in braces."""
     fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
     return {field.replace("[", ".").split(".")[0] for field in fields}
+
+
+def test_a_text_of_others_is_cut_where_nobody_would_read_on():
+    flag = worded_flag("tracer-name", text="x" * 10**5, tracer="PiB")
+    assert len(flag.message) < 1200 and "…" in flag.message and "PiB" in flag.message
 
 
 @pytest.mark.parametrize(
