@@ -6,6 +6,7 @@ nobody needs does no harm, and one that is needed is an error that names it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import re
@@ -25,6 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from bidsapp.bids.limits import YEARS
+from bidsapp.data.sentences import worded
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
@@ -366,6 +368,8 @@ def read_headers(path: Path) -> list[Header]:
     try:
         dataset = read_dataset(path, stop_before_pixels=True)
         headers = headers_of(dataset, path)
+        if not headers[0].text("Rows") and _claims_an_image(dataset):
+            raise ValueError("no tag of an image")
     except Exception as error:  # pydicom raises some twenty classes on broken files
         if beginning is _Beginning.IMPLICIT:  # four bytes may be those of anything
             return []
@@ -373,6 +377,12 @@ def read_headers(path: Path) -> list[Header]:
             f"{path.name}: broken DICOM header ({type(error).__name__}); export it again"
         ) from error
     return headers
+
+
+def _claims_an_image(dataset: Dataset) -> bool:
+    """Whether the meta header says that the file holds an image, whose tags should be there."""
+    meta = getattr(dataset, "file_meta", {})
+    return str(meta.get("MediaStorageSOPClassUID", "")) in tables()["image_classes"]["uids"]
 
 
 class _Beginning(Enum):
@@ -464,6 +474,7 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
         values["TransferSyntaxUID"] = (str(syntax),)
     if names := tuple(sorted(set(_person_names(dataset)))):
         values[PERSON_NAMES] = names
+    values |= _without_identifiers(values)
     frames = dataset.get(_PER_FRAME)
     if not frames:
         return [Header(path, values)]
@@ -474,6 +485,26 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
         Header(path, _classic(shared | _functional_groups(group), number), number)
         for number, group in enumerate(frames)
     ]
+
+
+def _without_identifiers(values: Values) -> Values:
+    """Modality and series of an image from which somebody removed them, by what it says besides.
+
+    Images of one series share number, description, time and matrix.
+    """
+    stated = values.get("Modality", ())
+    by_class = tables()["image_classes"]["modality"].get(" ".join(values.get("SOPClassUID", ())))
+    modality = stated or ((by_class,) if by_class else ())
+    if not modality or "Rows" not in values:
+        return {}
+    if "SeriesInstanceUID" in values:
+        return {"Modality": modality}
+    # Without the person, for the series is written into the sidecar as a hash.
+    tags = ("StudyInstanceUID", *tables()["compared"]["one_scan"])
+    text = "/".join(" ".join(values.get(tag, ())) for tag in tags if "Patient" not in tag)
+    uid = f"none-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:32]}"
+    remark = worded("inventory", "no-series")
+    return {"Modality": modality, "SeriesInstanceUID": (uid,), "Remark": (remark,)}
 
 
 def _functional_groups(group: Dataset) -> Values:

@@ -107,7 +107,7 @@ def take_inventory(
             if isinstance(outcome, str):
                 broken.append(outcome)
             elif outcome is not None:
-                _file(outcome, groups, shared)
+                broken += _file(outcome, groups, shared)
         if n_seen == len(files) or n_seen // _FILES_PER_LINE > n_reported:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
     remarks = doubtful_files(folder, files)
@@ -133,7 +133,8 @@ def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
         alone = defaultdict(list)
         for uid in sorted(groups):
             (header, *others) = groups[uid].values()
-            if not others and header.frame is None and header.text("SeriesNumber"):
+            told = header.text("SeriesNumber") or header.text("SeriesTime")
+            if not others and header.frame is None and told:
                 alone[tuple(header.plain(tag) for tag in tags)].append(uid)
         for uids in alone.values():
             if len(uids) >= _LEAST_OF_ONE:
@@ -231,6 +232,8 @@ def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str
 
 def _unread(path: Path) -> str | None:
     """Sentence about an archive of a kind that is not read; None for other files."""
+    if is_volume(path) and begins_like_dicom(path):
+        return worded("inventory", "other-name", path=path)
     return worded("inventory", "unread-archive", path=path) if is_unread_archive(path) else None
 
 
@@ -257,11 +260,21 @@ def _instance_tags() -> frozenset[str]:
     return frozenset(tables()["tags"]["instance"])
 
 
-def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str, Values]) -> None:
-    """Put a header into its series; an instance exported twice counts once."""
+def _file(
+    header: Header, groups: dict[str, dict[str, Header]], shared: dict[str, Values]
+) -> list[str]:
+    """Put a header into its series; an instance exported twice counts once.
+
+    Returns
+    -------
+    list of str
+        Sentence about an image that belongs to no series.
+    """
     uid = header.text("SeriesInstanceUID")
     if not uid or not header.text("Modality"):
-        return  # a DICOM object without series (DICOMDIR under another name) holds no image
+        # A DICOM object without matrix (DICOMDIR under another name) is not an image.
+        lost = bool(header.text("Rows"))
+        return [worded("inventory", "no-tags", name=header.path.name)] if lost else []
     assert isinstance(header.values, ChainMap)
     own, common = header.values.maps
     known = shared.setdefault(uid, cast(Values, common))
@@ -274,6 +287,7 @@ def _file(header: Header, groups: dict[str, dict[str, Header]], shared: dict[str
     first = groups[uid].setdefault(key, header)
     if first is not header and not _is_one_file(first.path, header.path):
         groups[uid][f"{key}/{header.path}"] = header  # whether it is a copy, its pixels will tell
+    return []
 
 
 @lru_cache

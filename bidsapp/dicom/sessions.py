@@ -162,6 +162,11 @@ def _name_pets(scans: list[PetScan], lost: list[datetime], plan: ConversionPlan)
         if any(_same_time(first, other[0]) for other in groups if other is not group):
             for scan in group:
                 plan.flag(scan, worded_flag("session-order"))
+        elif (
+            len(groups) > 1 and first.session is None and first.times.injection.year <= UNDATED.year
+        ):
+            for scan in group:
+                plan.flag(scan, worded_flag("session-order", "undated"))
     return sessions
 
 

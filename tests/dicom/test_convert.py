@@ -335,6 +335,7 @@ TOF = ("skipped", "angiography")
         (one_frame(description="Head_MRAC_PET AC Images"), "kept", "FBB"),
         (one_frame(description="PET umap"), "skipped", "attenuation"),
         (one_frame(units="1CM"), "skipped", "attenuation"),
+        (one_frame(description="Transmission"), "skipped", "attenuation"),
         (one_frame(series_type="GATED"), "skipped", "phases"),
         (one_frame(corrected=("NORM,DTIM,ATTN,DECY",)), "kept", "FBB"),
         (
@@ -869,3 +870,15 @@ def test_people_are_added_to_a_table_that_a_spreadsheet_has_saved(tmp_path: Path
         with pytest.raises(BadDataError, match="not a table in UTF-8 with tabs"):
             list_participants(tmp_path, ["2"])
         assert table.read_bytes() == content
+
+
+def test_sessions_without_dates_are_in_no_order(tmp_path: Path) -> None:
+    for hour in (10, 14):
+        datasets = list(Pet(injection=datetime(2021, 3, 2, hour, 4, 30)).datasets(ERIKA))
+        for data in datasets:
+            data.StudyDate = data.SeriesDate = data.AcquisitionDate = ""
+            del data.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime
+        write(tmp_path / "in" / str(hour), datasets)
+    rows = dry(tmp_path / "in").rows
+    assert len(rows) == 2
+    assert all("order of the sessions of this participant is arbitrary" in r.reason for r in rows)

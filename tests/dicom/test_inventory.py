@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from dicom_studies import Mr, Pet, many_files, write
 from pydicom.dataset import FileMetaDataset
+from pydicom.uid import generate_uid
 from whole_app import used_by
 
 from bidsapp.dicom.convert import convert
@@ -188,6 +189,58 @@ def test_repeated_volumes_are_told_apart_by_the_tag_that_does(
         setattr(data, tag, value)
     write(tmp_path / "in", datasets)
     assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36, 36]
+
+
+@pytest.mark.parametrize("tag", ["SeriesInstanceUID", "Modality"])
+@pytest.mark.parametrize("value", ["", None])
+def test_series_whose_identifiers_were_removed_are_found(
+    tmp_path: Path, tag: str, value: str | None
+) -> None:
+    """They were passed over in silence; SOPClassUID says the modality, other tags the series."""
+    for images in (Mr(), Mr(description="t1_mprage_2", number=3), Pet()):
+        datasets = list(images.datasets(study="1.2.3"))
+        for data in datasets:
+            setattr(data, tag, value) if value is not None else delattr(data, tag)
+        write(tmp_path / "in" / images.description, datasets)
+    found = inventory(tmp_path / "in")
+    assert [len(series.images) for series in found.series] == [36, 36, 36]
+    assert sorted(s.header.text("Modality") for s in found.series) == ["MR", "MR", "PT"]
+    assert found.broken == ()
+
+
+def test_images_of_no_series_are_told(tmp_path: Path) -> None:
+    datasets = list(Mr().datasets())
+    for data in datasets:
+        del data.Modality, data.SOPClassUID
+    write(tmp_path / "in", datasets[:2])
+    Pet().write(tmp_path / "in" / "pet")
+    broken = inventory(tmp_path / "in").broken
+    assert len(broken) == 2 and "(0008,0060) Modality is missing" in broken[0]
+
+
+def test_files_whose_encoding_is_not_the_one_they_state_are_told(tmp_path: Path) -> None:
+    """Little endian under the name of big endian: no tag can be read."""
+    Pet().write(tmp_path / "in" / "pet")
+    path = Mr().write(tmp_path / "in")[0]
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"))
+    broken = inventory(tmp_path / "in").broken
+    assert f"{path.name}: broken DICOM header (ValueError); export it again" in broken
+
+
+def test_dicom_named_like_an_image_is_told(tmp_path: Path) -> None:
+    (path, *_) = Mr().write(tmp_path / "in")
+    path.rename(f"{path}.v")
+    (sentence,) = inventory(tmp_path / "in").broken
+    assert sentence == f"{path.name}.v: is DICOM, but named like another image; rename it"
+
+
+def test_single_images_without_a_number_of_their_series(tmp_path: Path) -> None:
+    datasets = list(Pet().datasets())
+    for data in datasets:
+        data.SeriesInstanceUID, data.StudyInstanceUID = generate_uid(), generate_uid()
+        data.SeriesNumber = ""
+    write(tmp_path / "in", datasets)
+    assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36]
 
 
 def test_workers_find_the_same_as_one_process(tmp_path: Path) -> None:
