@@ -122,7 +122,7 @@ def find_images(
     return _joined(known, folder)
 
 
-def found_suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Suspect, ...]:
+def suspects_among(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Suspect, ...]:
     """Scans whose metadata, folder and file name disagree about the tracer, or that do not belong.
 
     Parameters

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bidsapp.calibrate.archive import ArchiveScan, find_images, found_suspects
+from bidsapp.calibrate.archive import ArchiveScan, find_images, suspects_among
 from bidsapp.calibrate.fit import Key, fit_level1, fit_level2, own_line, regression
 from bidsapp.calibrate.raw_images import (
     Expected,
@@ -113,7 +113,7 @@ def _of_images(
         write_dataset(archive, work / "bids")
         process(work / "bids", derivatives)
         source["images"] = image_hashes(archive)
-        suspects = found_suspects(archive, only_pib=options.level == "level1")
+        suspects = suspects_among(archive, only_pib=options.level == "level1")
     people, pairs, missing, doubts = measured(scans, derivatives)
     suspects = (*suspects, *doubts)
     try:

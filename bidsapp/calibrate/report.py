@@ -137,7 +137,7 @@ def report(study: CalibrationStudy) -> dict[str, Any]:
             "versions": versions(),
             "tracers": _described(code for code, _ in study.calibrations),
             "calibrations": [
-                _told(code, name, item, study) for (code, name), item in study.calibrations.items()
+                _entry(code, name, item, study) for (code, name), item in study.calibrations.items()
             ],
             "suspects": [asdict(suspect) for suspect in study.doubts],
             "missing": dict(study.missing),
@@ -253,7 +253,7 @@ def judged(criteria: Iterable[Criterion]) -> list[str]:
     ]
 
 
-def _told(code: str, name: str, item: Calibration, study: CalibrationStudy) -> dict[str, Any]:
+def _entry(code: str, name: str, item: Calibration, study: CalibrationStudy) -> dict[str, Any]:
     table_line = study.table_lines.get(code) if name == "wc" else None
     columns = {"x": item.x, "y": item.y, "reference_cl": item.reference_cl, "own_cl": item.own_cl}
     return {

@@ -9,7 +9,7 @@ import pytest
 from synthetic_records import finished_record
 from synthetic_records import write as write_record
 
-from bidsapp.calibrate.archive import find_images, found_suspects
+from bidsapp.calibrate.archive import find_images, suspects_among
 from bidsapp.calibrate.raw_images import bids_label, measured, write_dataset
 from bidsapp.cli.calibrate import main
 from bidsapp.errors import BadDataError, ExitCode, NoInputError, UsageError
@@ -126,7 +126,7 @@ def test_another_tracer_in_the_folder_is_named(tmp_path):
     )
     sidecar = root / "AD-100_PET_5070" / "AD03_PiB_5070.json"
     sidecar.write_text(json.dumps({"TracerName": "[18F]florbetapir"}))
-    found = found_suspects(find_images(root, root / "c"), only_pib=True)
+    found = suspects_among(find_images(root, root / "c"), only_pib=True)
     assert {s.people[0]: s.code for s in found} == {"AD02": "wrong-tracer", "AD03": "wrong-tracer"}
     assert "FBB" in found[0].message and "FBP" in found[1].message
 
@@ -135,7 +135,7 @@ def test_another_tracer_in_the_folder_is_named(tmp_path):
 def test_a_sidecar_of_the_archive_that_cannot_be_read_says_nothing(tmp_path, content):
     root = archive(tmp_path, "AD-100_PET_5070/AD01_PiB_5070.nii", "AD-100_MR/AD01_MR.nii")
     (root / "AD-100_PET_5070" / "AD01_PiB_5070.json").write_bytes(content)
-    assert not found_suspects(find_images(root, root / "c"), only_pib=True)
+    assert not suspects_among(find_images(root, root / "c"), only_pib=True)
 
 
 def test_two_images_of_the_same_are_refused(tmp_path):
