@@ -350,11 +350,9 @@ def _write(source: _Source, path: Path, archive: Path, budget: _Budget) -> None:
             for block in _blocks(source, archive, budget):
                 sink.write(block)
     except OSError as error:
-        raise StorageError(
-            worded(
-                "archives", "no-space", archive=archive, why=error.strerror or type(error).__name__
-            )
-        ) from error
+        why = error.strerror or type(error).__name__
+        text = worded("archives", "no-space", archive=archive, why=why)
+        raise StorageError(text) from error
 
 
 def _blocks(source: _Source, archive: Path, budget: _Budget) -> Iterator[bytes]:

@@ -298,17 +298,10 @@ def verify(image: nib.Nifti1Image, frames: Sequence[Frame], series: Series) -> N
     n_frames = image.shape[3] if image.ndim == 4 else 1
     n_slices = len(frames[0]) + int(series.missing_slices().sum())
     rows, columns = series.header.shape
-    if (n_frames, int(np.prod(image.shape))) != (len(frames), columns * rows * n_slices * n_frames):
-        raise refused(
-            "conversion",
-            "shape",
-            n_frames=n_frames,
-            made=image.shape[:3],
-            n=len(frames),
-            columns=columns,
-            rows=rows,
-            n_slices=n_slices,
-        )
+    wanted, made = (columns, rows, n_slices), image.shape[:3]
+    if n_frames != len(frames) or np.prod(image.shape) != np.prod(wanted) * n_frames:
+        n = len(frames)
+        raise refused("conversion", "shape", n_frames=n_frames, made=made, n=n, wanted=wanted)
     if abs(np.linalg.det(image.affine[:3, :3])) < SMALLEST_VOXEL_MM3:
         raise refused("conversion", "no-place")
     voxels = np.asanyarray(image.dataobj).reshape(*image.shape[:3], n_frames)

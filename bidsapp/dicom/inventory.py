@@ -113,11 +113,9 @@ def take_inventory(
     remarks = doubtful_files(folder, files)
     if not groups:
         more = "".join(f"; {sentence}" for sentence in (*in_one_sentence(broken), *remarks))
-        raise NoInputError(
-            worded(
-                "inventory", "no-image", folder=folder, files=count(len(files), "file"), more=more
-            )
-        )
+        number = count(len(files), "file")
+        text = worded("inventory", "no-image", folder=folder, files=number, more=more)
+        raise NoInputError(text)
     _join_singles(groups)
     series = [part for uid in sorted(groups) for part in _split(uid, list(groups[uid].values()))]
     return Inventory(tuple(series), tuple(broken), tuple(roots), remarks)

@@ -143,13 +143,8 @@ class Series:
         positions = self.slice_positions()
         n_stated = self.header.number("NumberOfSlices") or 0
         if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
-            raise refused(
-                "slices",
-                "fewer-than-stated",
-                header=self.header,
-                n_stated=n_stated,
-                n=len(positions),
-            )
+            n, header = len(positions), self.header
+            raise refused("slices", "fewer-than-stated", header=header, n_stated=n_stated, n=n)
         if len(positions) < 2 or not any(stated):
             return
         step = float(np.diff(positions).min())
