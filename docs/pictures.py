@@ -22,7 +22,7 @@ from bidsapp.io.nifti import load_volume
 from bidsapp.report.pictures import mni_brain_layout, suvr_over_anatomy
 
 PICTURES = Path(__file__).parent / "pictures"
-_WIDEST, _COLOURS = 1100, 160  # pixels, and colours of the palette: files below 300 kB
+_WIDEST = 1100  # pixels; with a palette the files stay below 300 kB
 _IMAGE = "*_space-MNI152NLin6Asym_res-2_desc-suvrwc_pet.nii.gz"
 
 
@@ -51,7 +51,8 @@ def _picture(browser: Browser, source: Path, size: dict[str, int], name: str) ->
     shot = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
     shot.thumbnail((_WIDEST, _WIDEST))
     path = PICTURES / f"{name}.png"
-    shot.quantize(_COLOURS).save(path, optimize=True)
+    # the median cut would give the narrow band of the scale the colour of its neighbour
+    shot.quantize(method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
     return path
 
 

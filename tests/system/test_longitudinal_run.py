@@ -131,5 +131,5 @@ def test_derivatives_are_valid_bids_and_tell_of_both_t1ws(out):
     page = (out / f"{SUB}.html").read_text()
     assert (
         "within-subject template" in page
-        and "By the within-subject template (--longitudinal)" in page
+        and "Normalised by the within-subject template (--longitudinal)" in page
     )
