@@ -17,7 +17,8 @@ _UNKNOWN = re.compile(
 _NEGATION = r"(no|not|non|none|without|w/?o|sans|ohne|pre|un|never)"
 # A value that begins so says that something was not done.
 _NEGATIVE = re.compile(
-    rf"\W*({_NEGATION}|false|off|nacs?|uncorrected|uncorr|disabled|failed|omitted|skipped"
+    rf"\W*({_NEGATION}|false|off(?![ _-]?line)"
+    r"|nacs?|uncorrected|uncorr|disabled|failed|omitted|skipped"
     r"|keine?|nein|aucune?|n|0$)(?![a-z])"
     r"|\W*non[\W_]*(ac|att|corr)"
 )
@@ -28,6 +29,8 @@ _NOT_DONE = re.compile(
 _ATTENUATION = r"(ac|atten(uation)?([\W_]*corr(ection|ected)?)?)"
 _NO_ATTENUATION = re.compile(
     rf"(?<![a-z])(nac(?![a-z])|{_NEGATION}[\W_]*(ac(?![a-z])|atten)|un-?corr(ected)?(?![a-z])"
+    r"|(?<![a-z])(ohne|sans|senza|sin|sem|zonder)[\W_]*(schw(ä|ae?)ch|atten|corr|ca(?![a-z]))"
+    r"|(?<![a-z])(un|nicht|non)[\W_]*(schw(ä|ae?)ch|korrigiert|corrig)"
     rf"|{_ATTENUATION}[\s:=_-]*(is |was )?(off|not|none|false|disabled)(?![a-z]))"
 )
 _NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i:nac)\d*$")

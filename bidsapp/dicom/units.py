@@ -46,8 +46,8 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
         if factor := _scale_factor(series, "PhilipsSUVScaleFactor"):
             source = f"(0054,1001) Units CNTS times Philips' private (7053,1000): {_SUV}"
             return factor * _bq_per_suv(header, times, half_life_s), source
-    if units == "GML" and header.text("SUVType").upper() in ("", "BW"):
-        return _bq_per_suv(header, times, half_life_s), f"(0054,1001) Units GML: {_SUV}"
+    if units in tables()["suv_units"]["names"] and header.text("SUVType").upper() in ("", "BW"):
+        return _bq_per_suv(header, times, half_life_s), f"(0054,1001) Units {units}: {_SUV}"
     reason = tables()["units_refused"].get(units, "expected BQML; reconstruct with units BQML")
     raise header.error("Units", f"is '{header.shown('Units')}': {reason}")
 

@@ -59,6 +59,8 @@ def test_a_value_denies_or_does_not_tell(text, unknown, denied):
     ("text", "without"),
     [("PET NAC", True), ("BRAIN_NAC_DYN", True), ("AV45_noAC", True), ("uncorrected", True),
      ("not attenuation-corrected", True), ("PET Brain AC", False), ("panac", False),
+     ("FBB ohne Schwächungskorrektur", True), ("TEP sans CA", True), ("PET unkorrigiert", True),
+     ("TEP non corrigé", True), ("FBB mit Schwaechungskorrektur", False), ("TEP cerveau", False),
      ("AC_off", True), ("attenuation correction: none", True), ("PET AC NO PSF", False)],
 )  # fmt: skip
 def test_descriptions_without_attenuation_correction(text, without):

@@ -152,6 +152,17 @@ def test_suv_becomes_becquerels_unless_the_series_is_there_in_becquerels(
     assert report.rows[1].reason == "series 4 is the same scan in units of activity"
 
 
+@pytest.mark.parametrize("units", ["SUV", "SUVBW", "g/ml"])
+def test_suv_by_other_names_is_suv(tmp_path: Path, becquerels: np.ndarray, units: str) -> None:
+    datasets = list(Pet(units=units, manufacturer="Philips").datasets())
+    for data in datasets:
+        data.PatientWeight = "80"
+    write(tmp_path / "in", datasets)
+    assert run(tmp_path / "in", tmp_path / "bids").errors == []
+    factor = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000
+    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), factor * becquerels, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("units", "weight", "said"),
     [
