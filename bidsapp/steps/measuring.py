@@ -32,10 +32,12 @@ from bidsapp.core.regions.voi import template_voxels
 from bidsapp.data import TARGET, mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.calibrations import read_calibration, read_tau_calibration
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.label_table import pairs_of_sides, side_of
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
+from bidsapp.data.tau import tau_voi_files
 from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.plain import some
@@ -223,8 +225,14 @@ def check_options(processing: Processing) -> list[str]:
     Raises
     ------
     CentipetError
-        An atlas, a reference region or the norm table cannot be used.
+        An atlas, a region, the norm table, an own equation or a tau volume cannot be used.
     """
+    if processing.calibration is not None:
+        read_calibration(processing.calibration)
+    if processing.tau_calibration is not None:
+        read_tau_calibration(processing.tau_calibration)
+    if processing.tau_vois is not None:
+        tau_voi_files(processing.tau_vois)
     used = chosen_atlases(processing)
     named = [choice.name for choice in (*processing.atlases, *processing.derivatives)]
     if twice := {name for name in named if named.count(name) > 1}:

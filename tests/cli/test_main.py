@@ -256,6 +256,14 @@ def test_results_of_another_dataset_are_not_replaced_in_silence(two, run, fates,
     assert "will be replaced" not in plain(run("--dry-run", bids=tmp_path / "moved")[1])
 
 
+@pytest.mark.parametrize("option", ["--calibration", "--tau-calibration", "--tau-vois"])
+def test_a_file_of_an_option_that_is_not_there_is_told_before_anything_is_written(two, run, option):
+    for more in ((), ("--dry-run",)):
+        code, _, err = run(option, "/nonexistent", *more)
+        assert code == 66 and "/nonexistent" in err
+    assert not (run.out / "dataset_description.json").exists()
+
+
 def test_a_work_folder_that_cannot_be_made(two, run, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = run("-w", tmp_path / "file" / "work")
