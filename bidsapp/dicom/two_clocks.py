@@ -65,14 +65,16 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     if not apart or max(apart) <= NOTED_S * SECOND:
         return series
     by_moment, by_clock = ([pair[which] for pair in both] for which in (0, 1))
+    starts = min(by_moment), min(by_clock)
+    near = _apart(*starts) <= CLOCKS_DISAGREE
     of_series = [len(set(moments)) == 1 for moments in (by_moment, by_clock)]
-    if of_series == [False, True]:
+    if near and of_series == [False, True]:
         return series
-    if of_series == [True, False]:
+    if near and of_series == [True, False]:
         return replace(series, images=tuple(without))
     if max(apart) <= CLOCKS_DISAGREE:
         return _used(series, _DATE_TIME)
-    begins = [_begins(images, min(moments)) for moments in (by_moment, by_clock)]
+    begins = [_begins(images, start) for start in starts]
     if not since_midnight(by_moment[0]) or begins == [False, True]:
         return _used(replace(series, images=tuple(without)), _TIME)
     if begins == [True, False] or stated.scan_start_s is not None or stated.frame_start_s:

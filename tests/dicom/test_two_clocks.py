@@ -93,6 +93,35 @@ def test_one_date_time_of_all_frames_is_that_of_the_series(tmp_path: Path) -> No
     assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300] and flags(sidecar) == ""
 
 
+@pytest.mark.parametrize("which", ["AcquisitionDateTime", "AcquisitionTime"])
+def test_one_time_of_all_frames_may_be_wrong_too(tmp_path: Path, which: str) -> None:
+    """The other one counts where it begins with the series: here it is an hour off."""
+
+    def edit(data: Dataset, number: int) -> None:
+        if which == "AcquisitionDateTime":
+            data.AcquisitionDateTime = "20210302103430"
+        else:
+            date_time(0)(data, number)
+            data.AcquisitionTime = "123430"
+
+    sidecar = converted(tmp_path / "a", DYNAMIC, edit)
+    assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert "contradict each other" in flags(sidecar)
+
+    def wrong_in_frames(data: Dataset, number: int) -> None:
+        if which == "AcquisitionDateTime":
+            date_time(1)(data, number)
+            data.AcquisitionTime = "113430"
+        else:
+            data.AcquisitionDateTime = "20210302113430"
+            moment = datetime(2021, 3, 2, 12, 34, 30) + timedelta(minutes=5 * (number // 9))
+            set_times(data, "Acquisition", moment)
+
+    sidecar = converted(tmp_path / "b", replace(DYNAMIC, reference="start"), wrong_in_frames)
+    assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert "contradict each other" in flags(sidecar)
+
+
 @pytest.mark.parametrize("injected", [datetime(2021, 3, 2, 22, 20), datetime(2021, 3, 2, 22, 21)])
 def test_one_date_of_frames_before_and_after_midnight(tmp_path: Path, injected: datetime) -> None:
     """Anonymisers write one; the third frame of the first scan is at midnight sharp."""
