@@ -332,7 +332,8 @@ def _check_folders(options: argparse.Namespace) -> None:
             f"{options.output_dir}: results do not belong among the raw data; use "
             f"{derivatives / 'centipet'} or a folder outside"
         )
-    if lies_in_raw(work_dir):
+    works = options.level == Level.PARTICIPANT and not (options.dry_run or options.reports_only)
+    if works and lies_in_raw(work_dir):
         raise UsageError(
             f"--work-dir {options.work_dir}: lies in the raw dataset; choose another folder"
         )

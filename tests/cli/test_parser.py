@@ -171,6 +171,9 @@ def test_results_under_derivatives_are_welcome():
 def test_a_work_folder_among_raw_data_is_refused():
     with pytest.raises(UsageError, match="--work-dir"):
         parsed("-w", "bids/work")
+    # by default in the current folder, which may be the dataset where nothing is written into it
+    parsed("-w", "bids/work", level="group")
+    parsed("-w", "bids/work", "--dry-run")
 
 
 def test_filter_file(tmp_path):
