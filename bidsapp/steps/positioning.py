@@ -26,7 +26,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.refusing import refuse_misplaced
+from bidsapp.steps.refusing import refuse_misplaced, refuse_mr_image
 
 _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
@@ -102,9 +102,10 @@ def positioned(
     Raises
     ------
     BadDataError
-        The PET holds nothing, or no brain.
+        The PET holds nothing, or no brain, or is an MR image.
     """
     fit, limits = register(pet, head, method=method), read_table("limits")
+    refuse_mr_image(fit.score, limits)
     part = RecordPart(
         method=f"{anatomy}+{fit.method.value}",
         qc={
@@ -126,7 +127,7 @@ def positioned(
 
 
 def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
-    """Flags of a position that may be wrong, or of another head.
+    """Flags of a position that may be wrong, of another head, or of what may be no PET.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
     doubts = tuple(worded_flag(code, **numbers) for code in fit.doubts)
     return (
         *(doubts or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
-        *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
+        *flagged({"pet_t1w_nmi": fit.score, "pet_t1w_own_anatomy": fit.own_anatomy}, limits),
     )
 
 

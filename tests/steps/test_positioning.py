@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rigid_phantom import make_head
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.core.registration.rigid import BOUND_MM, RigidFit
+from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.steps import positioning
 
@@ -17,6 +19,16 @@ GOOD = {
     "pet_only_stretch_sds": 0.5, "pet_only_turn_deg": 8.0,
     "pet_only_jacobian_min": 0.8, "pet_only_jacobian_max": 1.3,
 }  # fmt: skip
+
+
+def fit_with(**numbers: object) -> RigidFit:
+    """A position with these numbers."""
+    usual = {
+        "matrix": np.eye(4), "method": PetToT1w.MODEL, "nmi": np.eye(4), "model": np.eye(4),
+        "score": 1.1, "unexplained": 0.4, "mirrored": 0.2, "fwhm_mm": 6.0,
+        "strain": np.zeros((3, 3)), "doubts": (),
+    }  # fmt: skip
+    return RigidFit(**{**usual, **numbers})
 
 
 @pytest.mark.parametrize(("fwhm_mm", "codes"), [(9.9, []), (11.0, ["pet-smoothed"])])
@@ -45,11 +57,19 @@ def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
     ],
 )
 def test_a_doubtful_position_is_told_with_its_numbers(code, words):
-    fit = RigidFit(
-        matrix=np.eye(4), method=PetToT1w.MODEL, nmi=np.eye(4), model=np.eye(4), distance_mm=7.26,
-        score=1.1, unexplained=0.4, mirrored=0.2, fwhm_mm=6.0, strain=np.zeros((3, 3)),
-        own_anatomy=0.5, doubts=(code,),
-    )  # fmt: skip
+    fit = fit_with(distance_mm=7.26, own_anatomy=0.5, doubts=(code,))
     doubt, anatomy = positioning.position_findings(fit)
     assert doubt.code == code and words in doubt.message
     assert anatomy.code == "pet-t1w-other-anatomy"
+
+
+@pytest.mark.parametrize(("nmi", "codes"), [(1.13, []), (1.17, ["pet-t1w-alike"])])
+def test_a_pet_that_is_as_sharp_as_the_t1w_is_told(nmi, codes):
+    fit = fit_with(score=nmi, own_anatomy=1.0, distance_mm=0.5)
+    assert [flag.code for flag in positioning.position_findings(fit)] == codes
+
+
+def test_the_t1w_itself_is_no_pet():
+    head = make_head()
+    with pytest.raises(BadDataError, match=r"it is an MR image; check which file is which"):
+        positioning.positioned(head.t1w, head.side(), method=PetToT1w.MODEL, header_apart_mm=0.0)
