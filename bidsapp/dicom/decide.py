@@ -23,7 +23,7 @@ from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.inventory import Inventory
-from bidsapp.dicom.join import SeriesPart, join_parts, joined, suv_twins
+from bidsapp.dicom.join import SeriesPart, join_parts, joined, multi_frame_copies, suv_twins
 from bidsapp.dicom.pet_frames import (
     Frame,
     contents_of,
@@ -282,6 +282,8 @@ class _Desk:
         for key, twin in suv_twins(self.pets).items():
             reason = worded("units", "twin", other=self.rows[twin])
             self._change(key, decision=SKIPPED, reason=reason)
+        for key, twin in self._copies().items():
+            self._change(key, decision=SKIPPED, reason=f"a copy of series {self.rows[twin].series}")
         for part in self.pets:
             key = part.scan.series.key
             if key in self._unscaled and self.rows[key].decision == KEPT:
@@ -300,6 +302,14 @@ class _Desk:
                     reason = without_file_name(reason, part.scan.series.images)
                     self._change(part.scan.series.key, decision=FAILED, reason=reason)
         return scans
+
+    def _copies(self) -> dict[SeriesKey, SeriesKey]:
+        """Multi-frame series that are there as single images, too."""
+        kept = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
+        try:
+            return multi_frame_copies([p for p in kept if p.scan.series.key not in self._unscaled])
+        except BadDataError:  # pixels that cannot be decoded are an error of their own series
+            return {}
 
     def _want(self, chain: Sequence[SeriesPart]) -> PetScan:
         """Note how to convert the parts of one scan; return the scan."""

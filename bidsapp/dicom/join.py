@@ -18,6 +18,7 @@ from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.pet_frames import Frame
+from bidsapp.dicom.pixels import alike
 from bidsapp.dicom.scan_times import ScanClock, TimeModel
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
@@ -95,6 +96,41 @@ def suv_twins(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
         if activity_unit(part.scan.series.header.text("Units")) is None
         and (times := _frame_times(part)) in activity
     }
+
+
+def multi_frame_copies(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
+    """Series that are there as single images, too: key of the multi-frame one -> of the other.
+
+    Archives convert the one into the other and keep both.
+
+    Parameters
+    ----------
+    parts : of the scans of an input
+
+    Returns
+    -------
+    dict of SeriesKey
+    """
+    single: dict[tuple[object, ...], list[SeriesPart]] = defaultdict(list)
+    for part in parts:
+        if part.scan.series.header.frame is None:
+            single[_to_tenths(part)].append(part)
+    return {
+        part.scan.series.key: other.scan.series.key
+        for part in parts
+        if part.scan.series.header.frame is not None
+        for other in single[_to_tenths(part)]
+        if np.allclose(_grid(part), _grid(other), atol=_SAME_PLACE_MM)
+        and alike(part.frames[:1], other.frames[:1], other.factors[0] / part.factors[0])
+    }
+
+
+def _to_tenths(part: SeriesPart) -> tuple[object, ...]:
+    """What two exports of one image share but for rounding, times in s."""
+    scan, times = part.scan, part.scan.times
+    moments = (*times.frame_start_s, *times.frame_duration_s)
+    return (scan.participant, scan.session, scan.tracer, len(part.frames[0]),
+            *(round(moment, 1) for moment in moments))  # fmt: skip
 
 
 def _frame_times(part: SeriesPart) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ from bidsapp.dicom.header import Header, read_dataset, tag_name
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.grouping import grouped
 
+_SAME_SLOPE = 1e-4  # one number in binary and in decimals
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -141,6 +143,38 @@ def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
     with tempfile.TemporaryDirectory() as name:
         digests = [_digests(frames, Path(name, f"{n}")) for n, frames in enumerate((first, other))]
     return digests[0] == digests[1]
+
+
+def alike(first: Sequence[Frame], other: Sequence[Frame], factor: float) -> bool:
+    """Whether the images of two series are the same but for the rounding of their slopes.
+
+    Parameters
+    ----------
+    first, other : frames of two series
+    factor : that takes the other to the units of the first
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    BadDataError
+        Pixels cannot be decoded.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        mine, its = (
+            {
+                (plane.frame, plane.z): plane.rescaled
+                for plane in planes(uncompressed(frames, Path(name, f"{number}")))
+            }
+            for number, frames in enumerate((first, other))
+        )
+    return mine.keys() == its.keys() and all(
+        pixels.shape == its[place].shape
+        and np.allclose(pixels, factor * its[place], rtol=_SAME_SLOPE, atol=0.0)
+        for place, pixels in mine.items()
+    )
 
 
 def _digests(frames: Sequence[Frame], folder: Path) -> dict[tuple[int, int], bytes]:

@@ -57,6 +57,23 @@ def test_enhanced_pet_is_the_same_as_single_slices(tmp_path: Path, shuffled: boo
     assert "DecayCorrectionDateTime" in second["CentiPET"]["Sources"]["ImageDecayCorrectionTime"]
 
 
+def test_single_images_and_their_multi_frame_copy_are_one_scan(tmp_path: Path) -> None:
+    """Archives keep both; another reconstruction is no copy."""
+    slices = list(Pet().datasets(study="1.2.3"))
+    whole = enhanced(slices)
+    whole.SeriesInstanceUID, whole.SeriesNumber = "1.2.3.9", 40
+    write(tmp_path / "in" / "single", slices)
+    write(tmp_path / "in" / "multi", [whole])
+    rows = {row.series: row for row in run(tmp_path / "in", tmp_path / "bids").rows}
+    assert rows["40"].reason == "a copy of series 4" and rows["4"].decision == "kept"
+    pixels = np.frombuffer(whole.PixelData, "<i2") // 2
+    whole.PixelData = pixels.astype("<i2").tobytes()
+    write(tmp_path / "other" / "multi", [whole])
+    write(tmp_path / "other" / "single", slices)
+    report = run(tmp_path / "other", tmp_path / "both")
+    assert [row.decision for row in report.rows] == ["kept", "kept"]
+
+
 def test_activity_is_taken_where_suv_stands_before_it(tmp_path: Path) -> None:
     """Both in (0040,9096) RealWorldValueMappingSequence, and no weight."""
     slices = list(Pet().datasets())
