@@ -34,10 +34,9 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.flags import worded_flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.io.nifti import read_grid, read_shape
+from bidsapp.io.nifti import read_shape
 from bidsapp.settings import Processing
 
-_EDGE_MM = 5.0  # of a PET voxel; the phantom reads 2 CL lower at 6 mm, 5 CL at 10 mm
 _LOG = logging.getLogger("bidsapp.run")  # to the log file alone
 _Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
 
@@ -203,7 +202,6 @@ def _scan_plan(
     if others:
         flags += (worded_flag("window-split", parts=injections.joining(others)),)
     flags += injections.at_one_time(candidate, visit, dataset)
-    flags += _coarse(candidate)
     image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
     t1w = None
     if image is not None:
@@ -230,14 +228,6 @@ def _scan_plan(
         acquired=dataset.acquired(pet),
         about=dataset.about(pet),
     )
-
-
-def _coarse(candidate: Candidate) -> tuple[Flag, ...]:
-    """Flag of voxels that no scanner makes: thick slices mix cortex with what lies beside."""
-    if candidate.unread is not None:
-        return ()
-    edge = float(read_grid(candidate.image.path).voxel_size.max())
-    return (worded_flag("pet-coarse", edge=edge, most=_EDGE_MM),) if edge > _EDGE_MM else ()
 
 
 def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:

@@ -236,8 +236,28 @@ def read_grid(path: str | Path) -> Grid:
     NoInputError, BadDataError
         As `read_shape`.
     """
-    _, header, (x, y, z, *_) = _look(Path(path))
-    return Grid((x, y, z), np.asarray(header.get_best_affine(), np.float64))
+    return read_geometry(path)[1]
+
+
+def read_geometry(path: str | Path) -> tuple[tuple[int, ...], Grid]:
+    """Shape and grid of a NIfTI image (`read_shape`, `read_grid`), of one look at its header.
+
+    Parameters
+    ----------
+    path : ending in ``.nii`` or ``.nii.gz``
+
+    Returns
+    -------
+    tuple of int, Grid
+
+    Raises
+    ------
+    NoInputError, BadDataError
+        As `read_shape`.
+    """
+    _, header, shape = _look(Path(path))
+    x, y, z, *_ = shape
+    return shape, Grid((x, y, z), np.asarray(header.get_best_affine(), np.float64))
 
 
 def affine_disagreement(path: str | Path) -> float:
