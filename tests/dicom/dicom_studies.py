@@ -419,15 +419,17 @@ def _renewed(uid: bytes) -> bytes:
 
 
 def many_files(folder: Path, total: int) -> None:
-    """Write ``total`` files of PET series of 100 images each, a thousand per folder."""
+    """Write ``total`` files of PETs of 100 images each, one a person, a thousand per folder."""
     images = []
     for data in Pet(n_slices=25).datasets():
-        uids = (data.SOPInstanceUID.encode(), data.SeriesInstanceUID.encode())
-        images.append((encoded(data), uids))
+        data.PatientID = data.PatientName = "PERSON000000"
+        of_series = (data.SeriesInstanceUID, data.StudyInstanceUID, data.PatientID)
+        images.append((encoded(data), data.SOPInstanceUID, of_series))
     for number in range(total):
-        content, uids = images[number % len(images)]
-        for uid, own in zip(uids, (number, number // len(images)), strict=True):
-            content = content.replace(uid, uid[:-6] + f"{own:06d}".encode())
+        content, image, of_series = images[number % len(images)]
+        owners = {image: number, **dict.fromkeys(of_series, number // len(images))}
+        for name, own in owners.items():
+            content = content.replace(name.encode(), f"{name[:-6]}{own:06d}".encode())
         place = folder / f"{number // 1000}"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number}").write_bytes(content)
