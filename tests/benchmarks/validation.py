@@ -110,7 +110,7 @@ def positions(out: Path, known: Reference, names: Iterable[str]) -> pd.Series:
 def table(sets: dict[str, pd.DataFrame]) -> list[str]:
     """Rows of Markdown: how each set agrees with the standard, by reference region."""
     lines = [
-        "| scans | region | n | slope | R2 | bias | SD | mean difference | largest |",
+        "| scans | region | n | slope | R2 | bias | SD | mean absolute difference | largest |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, rows in sets.items():
