@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from bidsapp.bids.derivative_root import APP_NAME
@@ -17,6 +18,7 @@ def files_below(
     folder: Path,
     no_input: Collection[str],
     unreadable: Callable[[OSError], None] | None = None,
+    lost: Callable[[Path], None] | None = None,
 ) -> Iterator[Path]:
     """Regular files in a fixed order, without datasets of CentiPET; DICOMDIR is no image.
 
@@ -28,6 +30,7 @@ def files_below(
     folder : Path
     no_input : real paths of folders that are passed over
     unreadable : called with what is wrong with a folder that cannot be listed
+    lost : called with links to files that are not there, as of data that was not fetched
 
     Yields
     ------
@@ -40,14 +43,15 @@ def files_below(
         for start in starts:
             real = Path(os.path.realpath(start))
             if start is folder or not (str(real) in seen or folder.resolve().is_relative_to(real)):
-                yield from _files(start, seen, links, unreadable)
+                paths = _paths(start, seen, links, unreadable)
+                yield from filter(partial(_is_there, lost), paths)
         starts = links
 
 
-def _files(
+def _paths(
     start: Path, seen: set[str], links: list[Path], unreadable: Callable[[OSError], None] | None
 ) -> Iterator[Path]:
-    """Files below a folder that are not behind links to folders, which are noted."""
+    """What is no folder below one and not behind links to folders, which are noted."""
     for root, folders, names in os.walk(start, onerror=unreadable):
         seen.add(os.path.realpath(root))
         inner = [Path(root, name) for name in sorted(folders)]
@@ -59,38 +63,24 @@ def _files(
             and not path.is_symlink()
             and not _is_own_dataset(path)
         ]
-        for name in sorted(names):
-            path = Path(root, name)
-            if name.upper() != "DICOMDIR" and path.is_file():
-                yield path
+        yield from (Path(root, name) for name in sorted(names) if name.upper() != "DICOMDIR")
 
 
-def lost_files(folder: Path) -> Iterator[Path]:
-    """Links below a folder to files that are not there, as of data that was not fetched.
-
-    Parameters
-    ----------
-    folder : of the input
-
-    Yields
-    ------
-    Path
-    """
-    for root, _, names in os.walk(folder):
-        yield from (
-            path
-            for name in sorted(names)
-            if (path := Path(root, name)).is_symlink() and not path.exists()
-        )
+def _is_there(lost: Callable[[Path], None] | None, path: Path) -> bool:
+    """Whether a path is that of a file; a link to nothing is noted."""
+    is_file = path.is_file()
+    if lost is not None and not is_file and path.is_symlink() and not path.exists():
+        lost(path)
+    return is_file
 
 
-def doubtful_files(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
+def doubtful_files(files: Iterable[Path], lost: Sequence[Path]) -> tuple[str, ...]:
     """Sentences about files without content and links to none, as incomplete copies have them.
 
     Parameters
     ----------
-    folder : of the input
-    files : below it, and unpacked from it
+    files : of the input
+    lost : links in it to files that are not there
 
     Returns
     -------
@@ -98,7 +88,6 @@ def doubtful_files(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
     """
     others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
     empty = [path for path in others if path.stat().st_size == 0]
-    lost = list(lost_files(folder))
     sentences = []
     if empty:
         number = count(len(empty), "file")

@@ -91,10 +91,11 @@ def take_inventory(
     no_input = frozenset(map(os.path.realpath, passed_over))
     roots, broken = _unpacked(folder, scratch, progress, no_input)
     closed: list[OSError] = []
+    lost: list[Path] = []
     files = [
         path
         for root in filter(Path.is_dir, roots)
-        for path in files_below(root, no_input, closed.append)
+        for path in files_below(root, no_input, closed.append, lost.append)
         if not _is_packed(path)
     ]
     broken += [_unreadable(Path(error.filename), error) for error in closed]
@@ -110,7 +111,7 @@ def take_inventory(
                 broken += _file(outcome, groups, shared)
         if n_seen == len(files) or n_seen // _FILES_PER_LINE > n_reported:
             progress(f"Read {n_seen} of {len(files)} files, {len(groups)} series")
-    remarks = doubtful_files(folder, files)
+    remarks = doubtful_files(files, lost)
     if not groups:
         more = "".join(f"; {sentence}" for sentence in (*in_one_sentence(broken), *remarks))
         number = count(len(files), "file")
@@ -174,7 +175,10 @@ def _unpacked(
 
 def _is_packed(path: Path) -> bool:
     """Whether a file has to be unpacked: by its name, unless it is an image all the same."""
-    return is_packed(path) and not (path.is_file() and begins_like_dicom(path))
+    try:
+        return is_packed(path) and not (path.is_file() and begins_like_dicom(path))
+    except OSError:  # which unpacking it will tell
+        return True
 
 
 def in_one_sentence(broken: Sequence[str]) -> list[str]:
@@ -338,11 +342,17 @@ def _repeats(images: list[Header]) -> list[list[Header]]:
     n_positions = len(set(numbers_of(images, _POSITION, SAME_PLACE_MM)))
     if images[0].text("Modality") != "MR" or n_positions == len(images):
         return [images]
-    for tag in tables()["compared"]["repeats"]:
-        runs = grouped((image.plain(tag), image) for image in images)
-        if max(map(len, runs.values())) <= n_positions:
-            break
-    return list(runs.values())
+    ways = [
+        list(grouped((image.plain(tag), image) for image in images).values())
+        for tag in tables()["compared"]["repeats"]
+    ]
+    volumes = (
+        runs
+        for runs in ways
+        # each image may have its own time
+        if max(map(len, runs)) <= n_positions and len(runs) * n_positions <= 2 * len(images)
+    )
+    return next(volumes, ways[0])
 
 
 def _order(image: Header) -> tuple[float, str]:

@@ -6,6 +6,7 @@ import errno
 import os
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +21,7 @@ from bidsapp.dicom.convert import convert
 from bidsapp.dicom.header import read_headers
 from bidsapp.dicom.inventory import Inventory, take_inventory
 from bidsapp.errors import NoInputError
+from bidsapp.io.atomic import write_json
 from bidsapp.settings import DicomInput
 
 BUDGET_S = 30.0  # of processor time for 20,000 files: half of what two cores have in 30 s
@@ -133,8 +135,30 @@ def test_links_to_nothing_are_told(tmp_path: Path) -> None:
     Mr().write(folder / "mr")
     for number in range(3):
         (folder / f"{number}.dcm").symlink_to(".git/annex/objects/gone")
+    results = folder / "results"
+    results.mkdir()
+    write_json(results / "dataset_description.json", {"GeneratedBy": [{"Name": "CentiPET"}]})
+    (results / "of-no-input.dcm").symlink_to("gone")
     (remark,) = inventory(folder).remarks
     assert remark.startswith("3 links to files that are not there, the first: 0.dcm")
+
+
+def test_an_archive_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    Mr().write(folder / "mr")
+    (folder / "closed.zip").write_bytes(b"PK")
+    opened = Path.open
+
+    def open_(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == "closed.zip":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+    (sentence,) = inventory(folder).broken
+    assert sentence.startswith("closed.zip: cannot be unpacked (")
 
 
 def test_a_folder_that_cannot_be_listed_is_told(
@@ -189,6 +213,16 @@ def test_repeated_volumes_are_told_apart_by_the_tag_that_does(
         setattr(data, tag, value)
     write(tmp_path / "in", datasets)
     assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36, 36]
+
+
+def test_images_that_each_have_their_own_time_stay_together(tmp_path: Path) -> None:
+    """A functional series of one acquisition number would be a thousand rows of one image."""
+    datasets = [data for _ in range(2) for data in Mr().datasets()]
+    for number, data in enumerate(datasets):
+        data.SeriesInstanceUID, data.InstanceNumber = "1.2.3.4", number + 1
+        data.AcquisitionNumber, data.AcquisitionTime = 1, f"0915{number // 2:02d}.{number % 2}"
+    write(tmp_path / "in", datasets)
+    assert [len(series.images) for series in inventory(tmp_path / "in").series] == [72]
 
 
 @pytest.mark.parametrize("tag", ["SeriesInstanceUID", "Modality"])
