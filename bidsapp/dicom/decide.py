@@ -282,34 +282,31 @@ class _Desk:
         for key, twin in suv_twins(self.pets).items():
             reason = worded("units", "twin", other=self.rows[twin])
             self._change(key, decision=SKIPPED, reason=reason)
-        for key, twin in self._copies().items():
+        kept = [part for part in self._kept() if part.scan.series.key not in self._unscaled]
+        for key, twin in multi_frame_copies(kept).items():
             self._change(key, decision=SKIPPED, reason=f"a copy of series {self.rows[twin].series}")
-        for part in self.pets:
-            key = part.scan.series.key
-            if key in self._unscaled and self.rows[key].decision == KEPT:
-                reason = without_file_name(str(self._unscaled[key]), part.scan.series.images)
-                self._change(key, decision=FAILED, reason=reason)
+        for part in self._kept():
+            if error := self._unscaled.get(part.scan.series.key):
+                self._fail([part], error)
                 self.lost.append(LostScan(part.scan.participant, part.scan.start))
-        parts = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
         scans = []
-        for chain in join_parts(parts):
+        for chain in join_parts(self._kept()):
             try:
                 scans.append(self._want(chain))
             except Exception as error:  # a fault of ours in one scan must not stop the others
-                expected = isinstance(error, CentipetError)
-                reason = str(error) if expected else unexpected(error)
-                for part in chain:
-                    reason = without_file_name(reason, part.scan.series.images)
-                    self._change(part.scan.series.key, decision=FAILED, reason=reason)
+                self._fail(chain, error)
         return scans
 
-    def _copies(self) -> dict[SeriesKey, SeriesKey]:
-        """Multi-frame series that are there as single images, too."""
-        kept = [p for p in self.pets if self.rows[p.scan.series.key].decision == KEPT]
-        try:
-            return multi_frame_copies([p for p in kept if p.scan.series.key not in self._unscaled])
-        except BadDataError:  # pixels that cannot be decoded are an error of their own series
-            return {}
+    def _kept(self) -> list[SeriesPart]:
+        return [part for part in self.pets if self.rows[part.scan.series.key].decision == KEPT]
+
+    def _fail(self, parts: Sequence[SeriesPart], error: Exception) -> None:
+        """Say why parts of a scan cannot be converted."""
+        reason = str(error) if isinstance(error, CentipetError) else unexpected(error)
+        images = [image for part in parts for image in part.scan.series.images]
+        reason = in_words_of(images[0].path, without_file_name(reason, images))
+        for part in parts:
+            self._change(part.scan.series.key, decision=FAILED, reason=reason)
 
     def _want(self, chain: Sequence[SeriesPart]) -> PetScan:
         """Note how to convert the parts of one scan; return the scan."""

@@ -22,6 +22,7 @@ from bidsapp.dicom.pixels import alike
 from bidsapp.dicom.scan_times import ScanClock, TimeModel
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
+from bidsapp.errors import BadDataError
 
 _LONGEST_PAUSE_S = 60.0  # between frames of one acquisition; clocks round and scanners store
 _ROUNDING_S = 1.0
@@ -120,9 +121,17 @@ def multi_frame_copies(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey
         for part in parts
         if part.scan.series.header.frame is not None
         for other in single[_to_tenths(part)]
-        if np.allclose(_grid(part), _grid(other), atol=_SAME_PLACE_MM)
-        and alike(part.frames[:1], other.frames[:1], other.factors[0] / part.factors[0])
+        if _is_copy(part, other)
     }
+
+
+def _is_copy(part: SeriesPart, other: SeriesPart) -> bool:
+    try:
+        return np.allclose(_grid(part), _grid(other), atol=_SAME_PLACE_MM) and alike(
+            part.frames[:1], other.frames[:1], other.factors[0] / part.factors[0]
+        )
+    except BadDataError:  # pixels that cannot be decoded are an error of their own series
+        return False
 
 
 def _to_tenths(part: SeriesPart) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import Mr, Pet, enhanced, write
+from dicom_studies import Mr, Person, Pet, enhanced, write
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -64,8 +64,13 @@ def test_single_images_and_their_multi_frame_copy_are_one_scan(tmp_path: Path) -
     whole.SeriesInstanceUID, whole.SeriesNumber = "1.2.3.9", 40
     write(tmp_path / "in" / "single", slices)
     write(tmp_path / "in" / "multi", [whole])
+    broken = list(Pet().datasets(Person("Muster^Max", "MRN-4712"), study="1.2.4"))
+    copy_of_broken = enhanced(broken)
+    copy_of_broken.SeriesInstanceUID, copy_of_broken.SeriesNumber = "1.2.4.9", 41
+    broken[0].PixelData = b"\0\0"
+    write(tmp_path / "in" / "broken", [*broken, copy_of_broken])
     rows = {row.series: row for row in run(tmp_path / "in", tmp_path / "bids").rows}
-    assert rows["40"].reason == "a copy of series 4" and rows["4"].decision == "kept"
+    assert rows["40"].reason == "a copy of series 4" and rows["41"].decision == "kept"
     pixels = np.frombuffer(whole.PixelData, "<i2") // 2
     whole.PixelData = pixels.astype("<i2").tobytes()
     write(tmp_path / "other" / "multi", [whole])

@@ -202,6 +202,16 @@ def test_kilobecquerels_become_becquerels(source: Path, tmp_path: Path) -> None:
     assert pet_sidecar(tmp_path / "bids")["Units"] == "Bq/mL"
 
 
+def test_units_that_are_refused_are_named_as_in_the_sidecar(source: Path, tmp_path: Path) -> None:
+    def counts(content: dict[str, Any]) -> None:
+        pet_bids(content)
+        content["Units"] = "CNTS"
+
+    edit(source / "pet.json", counts)
+    (error,) = run(source, tmp_path / "bids").errors
+    assert "Units is 'CNTS'" in error and "(0054,1001)" not in error
+
+
 def test_keys_in_other_capitals_and_doubtful_units_are_read_and_told(
     source: Path, tmp_path: Path
 ) -> None:
