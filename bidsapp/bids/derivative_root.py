@@ -161,7 +161,11 @@ def replaced_results(output_dir: Path, bids_dir: Path, people: Collection[str]) 
     if not isinstance(raw, str) or not common:
         return []
     earlier = output_dir / raw
-    if not earlier.is_dir() or earlier.samefile(bids_dir):
+    try:
+        is_other = earlier.is_dir() and not earlier.samefile(bids_dir)
+    except OSError:  # it lies where this user may not look
+        is_other = False
+    if not is_other:
         return []
     labels = some(f"sub-{label}" for label in common)
     earlier = Path(os.path.normpath(earlier))

@@ -105,7 +105,8 @@ def misnamed_images(
         if path.name.startswith(".") or _TEXTS & {*endings[-1:]} or not _IMAGES & {*endings}:
             continue
         above = {folder.lower() for folder in path.relative_to(bids_dir).parts[1:-1]}
-        if above.isdisjoint(folders) and not names.search(path.name.replace(participant, "")):
+        name = path.name.removeprefix(f"sub-{participant}")  # a label may look like one: PET01
+        if above.isdisjoint(folders) and not names.search(name):
             continue
         if (reason := _reason(path, bids_dir, suffix, datatype)) is not None:
             unused.append(UnusedImage(path, reason))

@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from bidsapp import __version__
-from bidsapp.bids.derivative_root import bidsignore, root_files, write_root_files
+from bidsapp.bids.derivative_root import (
+    bidsignore,
+    replaced_results,
+    root_files,
+    write_root_files,
+)
 from bidsapp.bids.derivatives import (
     derivative_uri,
     output_path,
@@ -151,6 +156,16 @@ def test_the_folder_of_somebody_else_is_refused(raw, tmp_path, content):
     with pytest.raises(CannotCreateError, match="folder of its own"):
         write_root_files(out, raw.root)
     assert [path.name for path in out.iterdir()] == ["dataset_description.json"]
+
+
+def test_results_of_a_dataset_that_may_not_be_looked_at_are_no_error(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    write_text(tmp_path / "dataset_description.json", '{"DatasetLinks": {"raw": "../private"}}')
+    (tmp_path / "sub-1").mkdir()
+    monkeypatch.setattr(Path, "is_dir", closed)
+    assert replaced_results(tmp_path, tmp_path, ["1"]) == []
 
 
 def test_names():

@@ -51,6 +51,7 @@ def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, t
         "sub-4/PET/sub-4_trc-FBB_pet.nii.gz": "it does not lie in sub-4/pet/",
         "sub-5/pet/sub-5_trc-FBB_pet.NII.GZ": "its ending is .NII.GZ",
         "sub-6/pet/sub-6_trc-FBB_pet.img": "its ending is .img",
+        "sub-t/sub-t_pet.img": "its ending is .img",
         "sub-7/pet/sub-7_trc-FBB_PET.nii": "its suffix is PET, not pet",
         "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it does not lie in sub-8/pet/",
         "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- stands twice in its name",
