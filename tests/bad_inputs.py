@@ -661,7 +661,7 @@ DECISIONS = {
                  for name, times in (("run-1", {"Comment": 1, "InjectionStart": 0}),
                                      ("trc-FBB", {"Comment": 2, "InjectionStart": 300}))
              ]),
-        REFUSED, "InjectionStart is another one in",
+        REFUSED, "InjectionStart differs from that of",
     ),
     "sidecarsAgree": Decision(
         both(fields(), *renamed("_trc-FBB_run-1"),

@@ -70,7 +70,7 @@ def test_what_a_program_wrote_for_nobody_is_told_once_and_flags_no_scan(tmp_path
     option = ["--derivatives", f"freesurfer={tmp_path}"]
     assert found(tmp_path, option) == (["sub-1/mri/aparc+aseg.mgz"], "")
     [sentence] = absence_sentences(parse(["/in", "/out", "participant", *option]).processing)
-    assert "FreeSurferDKT was written for no participant" in sentence
+    assert "FreeSurferDKT exists for no participant" in sentence
     absent_everywhere.cache_clear()
     touched(tmp_path, "sub-2/mri/aparc.DKTatlas+aseg.mgz")  # now sub-1 lacks what another has
     assert "FreeSurferDKT is missing" in found(tmp_path, option)[1]

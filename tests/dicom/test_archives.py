@@ -62,7 +62,7 @@ def test_a_tar_that_ends_early_is_told(tmp_path: Path, damage: str, suffix: str)
         packed[30 * 1536 : 30 * 1536 + 512] = b"x" * 512
     archive.write_bytes(bytes(packed) if suffix == "tar" else bz2.compress(packed))
     problems = unpack(archive, tmp_path / "out")
-    told = [f"a.{suffix}: has no end, so files may be missing; copy or pack it again"]
+    told = [f"a.{suffix}: is cut off, so files may be missing; copy or pack it again"]
     assert problems == ([] if damage == "none" else told)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(files) == (40 if damage == "none" else 30)
@@ -256,7 +256,7 @@ def test_the_reason_is_told_when_nothing_else_is_there(
     archive = tmp_path / "in" / "a.zip"
     archive.parent.mkdir()
     archive.write_bytes(content())
-    with pytest.raises(NoInputError, match=rf"contains no image .*a\.zip: {reason}"):
+    with pytest.raises(NoInputError, match=rf"contains no DICOM.* image .*a\.zip: {reason}"):
         convert(DicomInput(archive if alone else archive.parent), tmp_path / "bids", nprocs=1)
 
 

@@ -50,5 +50,5 @@ def test_a_very_uneven_reference_region_gives_no_number():
 def test_a_centiloid_that_cannot_be_is_refused(centiloid):
     possible = read_table("limits")["centiloid_possible"]
     refuse_impossible(240, **possible)
-    with pytest.raises(BadDataError, match=f"a Centiloid of {centiloid} cannot be"):
+    with pytest.raises(BadDataError, match=f"a Centiloid of {centiloid} is impossible"):
         refuse_impossible(centiloid, **possible)

@@ -135,7 +135,9 @@ def test_a_centiloid_that_people_do_not_have_is_flagged(template_pet):
 
 
 def test_a_centiloid_that_cannot_be_is_refused(template_pet):
-    with pytest.raises(BadDataError, match=r"sub-01_pet.nii.gz: a Centiloid of 1\d\d\d cannot be"):
+    with pytest.raises(
+        BadDataError, match=r"sub-01_pet.nii.gz: a Centiloid of 1\d\d\d is impossible"
+    ):
         quantify(template_pet(with_cortex(4.0)))
 
 
