@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bidsapp.bids.values import is_number
+from bidsapp.bids.values import is_number, number_in
 from bidsapp.data import read_table
 
 Row = Mapping[str, str | None]
@@ -63,6 +63,7 @@ _SHORT_DATE = re.compile(
 _DATE_WORDS = frozenset(
     ["date", "datetime", "dob", "birth", "birthday", "birthdate", "born", "datum", "timestamp"]
 )
+_LEAST_DATE = 1000  # as a number: a year
 
 
 def holds_date(text: str) -> bool:
@@ -111,13 +112,16 @@ def is_date_cell(column: str, text: str) -> bool:
     --------
     >>> is_date_cell("DateOfBirth", "18341"), is_date_cell("site", "MAR01")
     (True, False)
-    >>> is_date_cell("birth_year", "1950"), is_date_cell("age_at_scan_date", "72.5")
+    >>> is_date_cell("birth_year", "1950"), is_date_cell("age_at_scan_date", "72.583")
     (False, False)
     """
     if holds_date(text):
         return True
     words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower())
-    return not _DATE_WORDS.isdisjoint(words) and sum(map(str.isdigit, text)) > 4
+    if _DATE_WORDS.isdisjoint(words):
+        return False
+    number = number_in(text)  # of years or months since a date
+    return sum(map(str.isdigit, text)) > 4 and (number is None or abs(number) >= _LEAST_DATE)
 
 
 def age_years(text: str | None) -> int | float | None:

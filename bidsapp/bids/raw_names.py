@@ -24,6 +24,7 @@ _LIKE = {
     "pet": (re.compile(r"pet|suvr?|amyloid|pib", re.IGNORECASE), ("pet",)),
     "anat": (re.compile(r"t1|mpr|spgr|anat", re.IGNORECASE), ("anat", "mri", "mr")),
 }
+_DATATYPES = frozenset(["anat", "dwi", "fmap", "func", "perf", "pet"])
 _PERSON = re.compile(r"sub[-_ ]?\w", re.IGNORECASE)
 
 
@@ -106,6 +107,8 @@ def misnamed_images(
             continue
         above = {folder.lower() for folder in path.relative_to(bids_dir).parts[1:-1]}
         name = path.name.removeprefix(f"sub-{participant}")  # a label may look like one: PET01
+        if name != path.name and path.parent.name in _DATATYPES:
+            name = suffix_of(path)  # acq-petmr, task-competition
         if above.isdisjoint(folders) and not names.search(name):
             continue
         if (reason := _reason(path, bids_dir, suffix, datatype)) is not None:

@@ -56,7 +56,7 @@ def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, t
         "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it does not lie in sub-8/pet/",
         "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- stands twice in its name",
         "Sub-10/pet/sub-10_pet.nii": "folders of participants are named sub-<label>",
-        "sub-11/anat/sub-11_T1w.nii": "no PET to process\n",  # nothing like one
+        "sub-11/anat/sub-11_acq-petmr_T1w.nii": "no PET to process\n",  # nothing like one
     }
     for name in misnamed:
         (root / name).parent.mkdir(parents=True)
