@@ -148,7 +148,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = Parser(
         prog="centipet",
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
-        description="Amyloid PET to a trustworthy Centiloid: a BIDS-App, from DICOM if need be.",
+        description="Amyloid PET to a trustworthy Centiloid: a BIDS-App that also reads DICOM.",
         epilog=f"{_filled(_NOTES)}\n\n{_filled(_CODES)}",
         formatter_class=partial(
             argparse.RawDescriptionHelpFormatter, max_help_position=30, width=_WIDTH
