@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -235,13 +236,17 @@ def judge_pairs(
     """
     pairs: list[ImagePair] = []
     errors: list[CentipetError] = []
+    places: dict[object, list[int]] = defaultdict(list)  # in pairs, by what two should not share
     for row in rows:
         try:
             pair = _pair(row, tau=tau)
-            _check_against(pair, pairs)
+            keys = _shareable(pair)
+            _check_against(pair, pairs, sorted({i for key in keys for i in places[key]}))
         except CentipetError as error:
             errors.append(error)
         else:
+            for key in keys:
+                places[key].append(len(pairs))
             pairs.append(pair)
     return pairs, errors
 
@@ -303,10 +308,24 @@ def _image(row: PairRow, column: str) -> tuple[Path, tuple[int, ...]]:
         raise type(error)(f"{row.at(column)}: {error}") from error
 
 
-def _check_against(pair: ImagePair, earlier: list[ImagePair]) -> None:
-    """Refuse what an earlier row has already; flag that row where the doubt is about it, too."""
+def _shareable(pair: ImagePair) -> list[object]:
+    """Participant and files of a pair: another one with none of them is not about the same."""
+    states = [path.stat() for path in (pair.pet, pair.t1w) if path is not None]
+    return [pair.participant, *((state.st_dev, state.st_ino) for state in states)]
+
+
+def _check_against(pair: ImagePair, earlier: list[ImagePair], places: Iterable[int]) -> None:
+    """Refuse what an earlier row has already; flag that row where the doubt is about it, too.
+
+    Parameters
+    ----------
+    pair : to check
+    earlier : pairs that were accepted
+    places : of those that share something with it, in order
+    """
     row = pair.row
-    for i, other in enumerate(earlier):
+    for i in places:
+        other = earlier[i]
         above = other.row.where.rpartition(", ")[2] or "an earlier pair"
         labels = row.get("participant"), other.row.get("participant")
         if pair.participant == other.participant and len(set(map(_bare, labels))) > 1:

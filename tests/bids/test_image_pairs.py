@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -334,3 +335,15 @@ def test_rows_of_a_session_that_contradict_each_other_are_flagged(judged, images
     scans = planned(pairs, tmp_path / "raw").values()
     assert all("covariates" in codes(scan) for scan in scans)
     assert all("age" not in scan.about["session"] for scan in scans)
+
+
+def test_time_is_linear_in_the_rows(judged, images, monkeypatch):
+    """A table of thousands compared every row with every other."""
+    asked = []
+    samefile = Path.samefile
+    monkeypatch.setattr(Path, "samefile", lambda *pair: asked.append(pair) or samefile(*pair))
+    for person in range(20):
+        images(f"p{person}.nii")
+        images(f"m{person}.nii")
+    rows = [(f"a{i}", "", f"p{i}.nii", f"m{i}.nii", "FBB") for i in range(20)]
+    assert len(judged(*rows)[0]) == len(asked) == 20
