@@ -118,7 +118,7 @@ def test_a_site_that_differs_is_told_with_care():
     ]  # fmt: skip
     last = found[-1]
     assert last["difference_low"] < 30 < last["difference_high"]
-    assert last["flags"] == "site-differs" and "whom they scan" in last["notes"]
+    assert last["flags"] == "site-differs" and "the people they scan" in last["notes"]
     assert list(last) == list(read_table("cohort_columns")["sites"])
 
 
