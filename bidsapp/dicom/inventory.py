@@ -41,6 +41,7 @@ _FILES_PER_LINE = 2000  # of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _SAME_COSINE = 0.005
 _POSITION = "ImagePositionPatient"
+_MOST_REPEATS = 10  # of a T1w in one series
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
 
 
@@ -349,8 +350,10 @@ def _repeats(images: list[Header]) -> list[list[Header]]:
     volumes = (
         runs
         for runs in ways
-        # each image may have its own time
-        if max(map(len, runs)) <= n_positions and len(runs) * n_positions <= 2 * len(images)
+        # each image may have its own time, or each volume of a functional series
+        if max(map(len, runs)) <= n_positions
+        and len(runs) * n_positions <= 2 * len(images)
+        and len(runs) <= _MOST_REPEATS
     )
     return next(volumes, ways[0])
 
