@@ -205,7 +205,7 @@ def unread_covariates(rows: Iterable[Row]) -> list[str]:
 def without_dates(row: Mapping[str, str]) -> dict[str, str | None]:
     """Values of a row of a raw table, None for ``n/a``; dates could identify a person.
 
-    That of the begin of treatment is kept, as that of the scan is: only years between them are
+    That of the start of treatment is kept, as that of the scan is: only years between them are
     written into tables.
 
     Parameters

@@ -116,7 +116,7 @@ def find_images(
     roles = sorted({item.role for item in known} - {T1W})
     if code is not None and code not in roles:
         raise BadDataError(
-            f"{folder}: --tracer {tracer} is of no image, names say {', '.join(roles) or 'none'}; "
+            f"{folder}: --tracer {tracer} fits no image, names say {', '.join(roles) or 'none'}; "
             "leave it out if they are right, or correct them"
         )
     return _joined(known, folder)
@@ -276,7 +276,7 @@ def _role(text: str, fluorine: str | None) -> str | None:
             return tracer.code
     if "F18" in words:
         if fluorine is None:
-            raise UsageError(f"{text}: tells no tracer but F18; name it with --tracer")
+            raise UsageError(f"{text}: names no tracer but F18; name it with --tracer")
         return fluorine
     return None
 

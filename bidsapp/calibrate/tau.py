@@ -307,7 +307,7 @@ def _code(text: str, where: str) -> str:
     tracer = known_tracer(text)
     if tracer is None or tracer.code not in tau_tracers():
         raise BadDataError(
-            f"{where}: tracer {text!r} is none of tau ({', '.join(tau_tracers())}); correct it"
+            f"{where}: tracer {text!r} is not a tau tracer ({', '.join(tau_tracers())}); correct it"
         )
     return tracer.code
 

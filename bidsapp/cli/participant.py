@@ -357,7 +357,7 @@ def _compute(settings: Settings, plan: Plan, progress: Progress) -> set[str]:
                 refused.add(label)
         size_mb = kept_bytes(work_dir, people) / 1e6
         progress.say(
-            f"intermediate results: {size_mb:.0f} MB in {work_dir}; --clean-workdir forgets them"
+            f"intermediate results: {size_mb:.0f} MB in {work_dir}; --clean-workdir deletes them"
         )
         return refused
 

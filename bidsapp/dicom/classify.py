@@ -340,7 +340,7 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
     if name_matches("attenuation_map", name) or header.text("Units").upper() == "1CM":
         return SeriesVerdict(Kind.ATTENUATION_MAP, "a map of attenuation, not of activity")
     if (units := header.text("Units").upper()) in tables()["units_of_function"]["units"]:
-        return SeriesVerdict(Kind.DERIVED, f"(0054,1001) Units is {units}: a map of function")
+        return SeriesVerdict(Kind.DERIVED, f"(0054,1001) Units is {units}: a parametric map")
     corrected = header.texts("CorrectedImage")
     attenuation = tables()["corrected_image"]["attenuation"]
     if corrected and attenuation not in " ".join(corrected).upper():

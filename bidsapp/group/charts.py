@@ -354,7 +354,7 @@ def spaghetti(
     rows : of ``group_centiloid.tsv``
     courses : of the participants
     coloured : name of a column and its value of every row; None colours by tracer
-    treated : whether times count from the begin of treatment
+    treated : whether times count from the start of treatment
 
     Returns
     -------

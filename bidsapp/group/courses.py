@@ -72,7 +72,7 @@ def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
 
 
 def treated_years(record: ScanRecord, years: float | None) -> float | None:
-    """Years from the begin of treatment to a scan; negative before it, None where not known.
+    """Years from the start of treatment to a scan; negative before it, None where not known.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def treated_years(record: ScanRecord, years: float | None) -> float | None:
 
 
 def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
-    """Sentences about participants whose begin of treatment is given and cannot be used.
+    """Sentences about participants whose start of treatment is given and cannot be used.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def treatment_warnings(records: Sequence[ScanRecord]) -> list[str]:
         "and acq_time of the scans cannot be of one calendar, so dates of one were shifted": apart,
     }
     return [
-        f"the begin of treatment of {some(people.values(), 3, 'others')} {why}: these people are "
+        f"the start of treatment of {some(people.values(), 3, 'others')} {why}: these people are "
         "not in the chart of time since treatment; correct participants.tsv and run the "
         "participant level again"
         for why, people in whys.items()

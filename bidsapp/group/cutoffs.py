@@ -56,7 +56,7 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
         refused = f"{error}."
     cutoff_rows = [
         _row("mixture-crossing", groups.crossing if groups else None, values, len(values), refused,
-             "Two normal distributions: where both groups are as likely"),
+             "Two normal distributions: where both groups are equally likely"),
         _row("mixture-mean-2sd", groups.two_sds if groups else None, values, len(values), refused,
              "Two normal distributions: mean and two standard deviations of the lower group"),
     ]  # fmt: skip

@@ -172,7 +172,9 @@ def in_voxels(psf_mm: Fwhm, voxel_size_mm: NDArray[np.floating]) -> Fwhm:
     """
     if not all(0 <= width <= 40 for width in psf_mm):
         widths = " ".join(f"{width:g}" for width in psf_mm)
-        raise BadDataError(f"a point spread function of {widths} mm is none of a PET; give --psf")
+        raise BadDataError(
+            f"a point spread function of {widths} mm is not that of a PET; give --psf"
+        )
     x, y, z = (float(w / size) for w, size in zip(psf_mm, voxel_size_mm, strict=True))
     return x, y, z
 
