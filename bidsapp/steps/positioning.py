@@ -26,7 +26,7 @@ from bidsapp.data.flags import worded_flag
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.refusing import refuse_misplaced, refuse_mr_image
+from bidsapp.steps.refusing import refuse_misplaced
 
 _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
@@ -102,10 +102,9 @@ def positioned(
     Raises
     ------
     BadDataError
-        The PET holds nothing, or no brain, or is an MR image.
+        The PET holds nothing, or no brain.
     """
     fit, limits = register(pet, head, method=method), read_table("limits")
-    refuse_mr_image(fit.score, limits)
     part = RecordPart(
         method=f"{anatomy}+{fit.method.value}",
         qc={
@@ -140,9 +139,11 @@ def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
     limits, numbers = read_table("limits"), {"bound_mm": BOUND_MM}
     numbers |= {name: getattr(fit, name) for name in ("distance_mm", "mirrored", "unexplained")}
     doubts = tuple(worded_flag(code, **numbers) for code in fit.doubts)
+    sharp = fit.fwhm_mm <= limits["pet_t1w_nmi"]["sharp_mm"]
     return (
         *(doubts or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
-        *flagged({"pet_t1w_nmi": fit.score, "pet_t1w_own_anatomy": fit.own_anatomy}, limits),
+        *flagged({"pet_t1w_nmi": fit.score if sharp else None}, limits),
+        *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
     )
 
 

@@ -83,22 +83,6 @@ def refuse_impossible(centiloid: float, lowest: float, highest: float) -> None:
         raise refused("no-number", "impossible", centiloid=centiloid, **ends)
 
 
-def refuse_mr_image(nmi: float, limits: Limits) -> None:
-    """Refuse a PET that is an MR image of the head.
-
-    Parameters
-    ----------
-    nmi : normalised mutual information with the T1w
-    limits : ``refuse`` of ``pet_t1w_nmi``
-
-    Raises
-    ------
-    BadDataError
-    """
-    if nmi > (limit := limits["pet_t1w_nmi"]["refuse"]):
-        raise refused("no-number", "mr-image", value=nmi, limit=limit)
-
-
 def refuse_misplaced(quality: Mapping[str, float], limits: Limits) -> None:
     """Refuse a PET that was misplaced on the template.
 

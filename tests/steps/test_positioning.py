@@ -10,7 +10,6 @@ from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.core.registration.rigid import BOUND_MM, RigidFit
-from bidsapp.errors import BadDataError
 from bidsapp.settings import PetToT1w
 from bidsapp.steps import positioning
 
@@ -63,13 +62,18 @@ def test_a_doubtful_position_is_told_with_its_numbers(code, words):
     assert anatomy.code == "pet-t1w-other-anatomy"
 
 
-@pytest.mark.parametrize(("nmi", "codes"), [(1.13, []), (1.17, ["pet-t1w-alike"])])
-def test_a_pet_that_is_as_sharp_as_the_t1w_is_told(nmi, codes):
-    fit = fit_with(score=nmi, own_anatomy=1.0, distance_mm=0.5)
+@pytest.mark.parametrize(
+    ("nmi", "fwhm_mm", "codes"),
+    [(1.13, 3.4, []), (1.17, 4.0, ["pet-t1w-alike"]), (1.2, 6.0, [])],
+)
+def test_a_pet_as_sharp_as_the_t1w_is_told(nmi, fwhm_mm, codes):
+    fit = fit_with(score=nmi, fwhm_mm=fwhm_mm, own_anatomy=1.0, distance_mm=0.5)
     assert [flag.code for flag in positioning.position_findings(fit)] == codes
 
 
-def test_the_t1w_itself_is_no_pet():
+def test_the_t1w_itself_may_be_no_pet():
     head = make_head()
-    with pytest.raises(BadDataError, match=r"it is an MR image; check which file is which"):
-        positioning.positioned(head.t1w, head.side(), method=PetToT1w.MODEL, header_apart_mm=0.0)
+    _, part = positioning.positioned(
+        head.t1w, head.side(), method=PetToT1w.MODEL, header_apart_mm=0.0
+    )
+    assert "pet-t1w-alike" in {flag.code for flag in part.flags}
