@@ -237,7 +237,9 @@ def match(first: Row, last: Row) -> Match:
         if (before is None or after is None) and not row.get("may_lack"):
             unknown.append(column)
         elif before != after:
-            sentence = f"{row['words']} {after or 'none'} after {before or 'none'}: {row['advice']}"
+            sentence = (
+                f"{row['words']} {after or 'none'}, before it {before or 'none'}: {row['advice']}"
+            )
             flags.setdefault(code, Flag(code, sentence))
     limits = read_table("cohort")["change"]
     for what, columns, limit, digits in (

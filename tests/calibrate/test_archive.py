@@ -82,7 +82,7 @@ def test_f18_without_a_tracer_is_asked_for(tmp_path):
 
 def test_a_tracer_that_no_image_has_is_told(tmp_path):
     root = archive(tmp_path, "FBP/P1_AV45.nii", "PiB/P1_PiB.nii", "MR/P1_MR.nii")
-    with pytest.raises(BadDataError, match="--tracer FBB is of no image, names say FBP, PIB"):
+    with pytest.raises(BadDataError, match="--tracer FBB fits no image, names say FBP, PIB"):
         find_images(root, root / "c", tracer="FBB")
     assert {s[2] for s in scans(root, tracer="florbetapir")} == {"FBP", "PIB"}
 

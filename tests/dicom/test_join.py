@@ -206,7 +206,7 @@ def test_a_map_of_function_and_a_picture_in_colours_are_no_error(tmp_path: Path)
     report = run(tmp_path / "in", tmp_path / "bids")
     assert report.errors == []
     assert {row.kind: row.reason for row in report.rows} == {
-        "derived": "(0054,1001) Units is MLMINML: a map of function",
+        "derived": "(0054,1001) Units is MLMINML: a parametric map",
         "other": "(0028,0002) SamplesPerPixel: a picture in colours",
     }
 

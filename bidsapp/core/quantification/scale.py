@@ -26,7 +26,7 @@ _WINDOW_TOLERANCE_MIN = 1.0
 
 _WORDS = {
     "template": "template",
-    "normalisation": "way to the template",
+    "normalisation": "normalisation",
     "vois": "volumes of interest",
     "voi_mm": "grid of the volumes of interest",
     "smooth_fwhm_mm": "smoothing (mm)",
