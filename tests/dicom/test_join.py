@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from dicom_studies import F18_S, Pet, decay_factor, write
 from pydicom.dataset import Dataset
@@ -61,6 +62,19 @@ def test_one_series_per_frame_becomes_one_image_with_one_decay_reference(tmp_pat
     # The factors are those of the whole as one series.
     expected = [decay_factor(at, 300, F18_S) for at in (0, 300, 600, 900)]
     assert found["DecayCorrectionFactor"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_no_row_of_a_scan_names_a_file_of_another(tmp_path: Path) -> None:
+    """Consoles name files after people."""
+    one_series_per_frame(tmp_path / "in")
+    for path in (tmp_path / "in").rglob("*"):
+        if path.is_file() and (data := pydicom.dcmread(path)).SeriesNumber == 11:
+            data.NumberOfTimeSlices = [1, 1]
+            data.save_as(path.with_name(f"granny_{path.name}"))
+            path.unlink()
+    rows = run(tmp_path / "in", tmp_path / "bids").rows
+    assert {row.decision for row in rows} == {"error"}
+    assert all("NumberOfTimeSlices" in row.reason and "granny" not in row.reason for row in rows)
 
 
 def test_parts_with_a_pause_or_another_reconstruction_stay_apart(tmp_path: Path) -> None:
