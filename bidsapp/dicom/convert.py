@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tau import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import IMAGE_CLOCK
-from bidsapp.dicom.decide import Decisions, Job, decide, unexpected
+from bidsapp.dicom.decide import Decisions, Job, decide, why_not
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
 from bidsapp.dicom.scratch import scratch_folder
-from bidsapp.dicom.scrub import Scrubber, without_file_name
+from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import WITHOUT_T1W
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
-from bidsapp.errors import CentipetError, StorageError, UsageError
+from bidsapp.errors import StorageError, UsageError
 from bidsapp.grouping import grouped
 from bidsapp.io.atomic import write_gzip, write_json, write_lines
 from bidsapp.io.reading import known_object
@@ -149,13 +150,11 @@ def _convert_all(
             decisions.rows[key] = replace(row, reason=reason)
         except StorageError:
             raise
-        except CentipetError as error:
-            reason = decisions.scrub(without_file_name(str(error), job.series.images))
-            decisions.rows[key] = replace(row, decision=FAILED, reason=reason)
         except OSError as error:
             raise StorageError(worded("conversion", "no-space", error=error)) from error
         except Exception as error:  # a fault of ours in one series must not stop the others
-            decisions.rows[key] = replace(row, decision=FAILED, reason=unexpected(error))
+            reason = why_not(error, [*job.series.images, *chain.from_iterable(job.frames)])
+            decisions.rows[key] = replace(row, decision=FAILED, reason=decisions.scrub(reason))
 
     if decisions.jobs:
         raw_root.write_root_files(folder, image.dcm2niix_version())

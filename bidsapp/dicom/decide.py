@@ -204,7 +204,7 @@ class _Desk:
             if kind == Kind.PET and (moment := IMAGE_CLOCK.acquired(series.header)):
                 self.lost.append(LostScan(labels.participant, moment))
         except Exception as error:  # a fault of ours in one series must not stop the others
-            self._note(series, labels, kind, FAILED, unexpected(error))
+            self._note(series, labels, kind, FAILED, _unexpected(error))
 
     def _twin(self, first: Series, series: Series) -> Flag | None:
         """What to tell of a series whose headers are those of another, but not its pixels."""
@@ -302,9 +302,7 @@ class _Desk:
 
     def _fail(self, parts: Sequence[SeriesPart], error: Exception) -> None:
         """Say why parts of a scan cannot be converted."""
-        reason = str(error) if isinstance(error, CentipetError) else unexpected(error)
-        images = [image for part in parts for image in part.scan.series.images]
-        reason = in_words_of(images[0].path, without_file_name(reason, images))
+        reason = why_not(error, [image for part in parts for image in part.scan.series.images])
         for part in parts:
             self._change(part.scan.series.key, decision=FAILED, reason=reason)
 
@@ -439,17 +437,24 @@ def _shared_names(plan: ConversionPlan) -> dict[SeriesKey, int]:
     return {key: count for key, count in counts.items() if count > 1}
 
 
-def unexpected(error: Exception) -> str:
-    """Sentence for a fault of the converter itself; the trace goes to the debug log.
+def why_not(error: Exception, images: Sequence[Header]) -> str:
+    """Say why images cannot be converted, as their kind calls tags, and without names of files.
 
     Parameters
     ----------
-    error : that was not foreseen
+    error : that stopped it
+    images : of a scan, those of all its parts
 
     Returns
     -------
     str
     """
+    reason = str(error) if isinstance(error, CentipetError) else _unexpected(error)
+    return in_words_of(images[0].path, without_file_name(reason, images))
+
+
+def _unexpected(error: Exception) -> str:
+    """Sentence for a fault of the converter itself; the trace goes to the debug log."""
     where = "".join(traceback.format_tb(error.__traceback__))  # its message may hold a name
     logging.getLogger(__name__).debug("unexpected %s in a series\n%s", type(error).__name__, where)
     return f"unexpected {type(error).__name__} in the converter; please report it"

@@ -64,17 +64,18 @@ def test_one_series_per_frame_becomes_one_image_with_one_decay_reference(tmp_pat
     assert found["DecayCorrectionFactor"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_no_row_of_a_scan_names_a_file_of_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["NumberOfTimeSlices", "PixelData"])
+def test_no_row_of_a_scan_names_a_file_of_another(tmp_path: Path, tag: str) -> None:
     """Consoles name files after people."""
     one_series_per_frame(tmp_path / "in")
     for path in (tmp_path / "in").rglob("*"):
         if path.is_file() and (data := pydicom.dcmread(path)).SeriesNumber == 11:
-            data.NumberOfTimeSlices = [1, 1]
+            setattr(data, tag, {"NumberOfTimeSlices": [1, 1], "PixelData": b"00"}[tag])
             data.save_as(path.with_name(f"granny_{path.name}"))
             path.unlink()
     rows = run(tmp_path / "in", tmp_path / "bids").rows
-    assert {row.decision for row in rows} == {"error"}
-    assert all("NumberOfTimeSlices" in row.reason and "granny" not in row.reason for row in rows)
+    assert tag in rows[0].reason and rows[0].decision == "error"
+    assert not any("granny" in row.reason for row in rows)
 
 
 def test_parts_with_a_pause_or_another_reconstruction_stay_apart(tmp_path: Path) -> None:
