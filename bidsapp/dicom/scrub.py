@@ -84,10 +84,10 @@ def without_file_name(sentence: str, images: Iterable[Header]) -> str:
     -------
     str
     """
-    name, colon, message = sentence.partition(": ")
-    image = next((image for image in images if image.path.name == name), None)
-    if not colon or image is None:
+    named = (image for image in images if sentence.startswith(f"{image.path.name}: "))
+    if (image := next(named, None)) is None:
         return sentence
+    message = sentence.removeprefix(f"{image.path.name}: ")
     number = image.text("InstanceNumber")
     is_single = FILE_NAME in image.values or not number
     return message if is_single else f"image with (0020,0013) InstanceNumber {number}: {message}"

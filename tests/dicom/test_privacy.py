@@ -20,7 +20,7 @@ from pydicom.sequence import Sequence
 
 from bidsapp.dicom.convert import convert
 from bidsapp.dicom.header import Header, read_headers
-from bidsapp.dicom.scrub import Scrubber
+from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.sidecar_tags import lenient_json
 from bidsapp.dicom.table import format_table
 from bidsapp.dicom.words import known_words
@@ -184,6 +184,12 @@ def test_birth_dates_go_in_every_spelling() -> None:
     scrub = Scrubber([Header(Path("x"), {"PatientBirthDate": ("19480229",)})])
     for text in ("19480229", "1948-02-29", "29.02.1948", "02/29/1948", "480229"):
         assert scrub.text(f"T1 {text} x") == "T1 *** x"
+
+
+def test_the_name_of_a_file_may_hold_a_colon() -> None:
+    image = Header(Path("in", "Erika: 1.dcm"), {"InstanceNumber": ("3",)})
+    message = without_file_name("Erika: 1.dcm: is broken", [image])
+    assert message == "image with (0020,0013) InstanceNumber 3: is broken"
 
 
 def test_no_file_name_stands_in_the_table(tmp_path: Path) -> None:
