@@ -28,7 +28,10 @@ NO_ENGLISH = {
     "grown, shrunk": r"\b(?:grown|shrunk)\b",
     "spoilt": r"\bspoil(?:t|s)\b",
     "told": r"\btold\b(?! apart)",
-    "laid on": r"\blaid on\b",
+    "laid on": r"\blaid on(?:to)?\b",
+    "for want of": r"\bfor want of\b",
+    "one's own": r"\bone['’]s own\b",
+    "covers the truth": r"\bholds? (?:the|its) truth\b",
     "subject": r"(?<!within-)(?<!per-)\bsubjects? (?:has|is|was|have|are)\b",
 }
 
@@ -108,6 +111,9 @@ def test_documentation_is_plain_english(page):
         ("what is not used is told", True),
         ("frames are told apart", False),
         ("everybody with this tracer", True),
+        ("equations of one's own", True),
+        ("the interval holds the truth", True),
+        ("the interval covers the truth", False),
     ],
 )
 def test_what_is_unusual(text, expected):
