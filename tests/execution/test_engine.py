@@ -219,6 +219,7 @@ def stop_itself(x):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+@pytest.mark.slow
 def test_a_stuck_worker_is_ended_and_its_step_tried_again(tmp_path):
     workflow = pe.Workflow("stuck_wf")
     workflow.add_nodes(
@@ -338,6 +339,7 @@ def test_stop_on_first_crash(tmp_path, resources):
     assert 1 <= len(failures) < 6
 
 
+@pytest.mark.slow
 def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
     workflow = pe.Workflow("threads_wf")
     workflow.add_nodes([node(note_worker, "note", folder=str(tmp_path))])

@@ -71,6 +71,7 @@ def test_estimates_the_resolution(fit):
     assert 5.5 < fit.fwhm_mm < 9.0  # 7 mm and the PET's own interpolation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more_mm", [8.0, 12.0])
 def test_tells_how_far_a_pet_was_smoothed(head, pet, fit, more_mm):
     step = rigid._register_model(head.side(), smooth(pet, (more_mm,) * 3), fit.nmi)
