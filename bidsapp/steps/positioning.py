@@ -126,7 +126,7 @@ def positioned(
 
 
 def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
-    """Flags of a position that may be wrong, of another head, or of what may be no PET.
+    """Flags of a position that may be wrong, or of another head.
 
     Parameters
     ----------
@@ -139,10 +139,8 @@ def position_findings(fit: RigidFit) -> tuple[Flag, ...]:
     limits, numbers = read_table("limits"), {"bound_mm": BOUND_MM}
     numbers |= {name: getattr(fit, name) for name in ("distance_mm", "mirrored", "unexplained")}
     doubts = tuple(worded_flag(code, **numbers) for code in fit.doubts)
-    sharp = fit.fwhm_mm <= limits["pet_t1w_nmi"]["sharp_mm"]
     return (
         *(doubts or flagged({"pet_t1w_distance_mm": fit.distance_mm}, limits)),
-        *flagged({"pet_t1w_nmi": fit.score if sharp else None}, limits),
         *flagged({"pet_t1w_own_anatomy": fit.own_anatomy}, limits),
     )
 

@@ -8,8 +8,8 @@
 * the same normalisation after moving it on the template by 5-30 mm or degrees, stretching it by a
   quarter, exchanging front and back; and the model fitted from such a start: spoilt;
 * the registration as it is, with a displaced PET and with a noisy one: good;
-* the PET put 5-30 mm or degrees away by both registrations, PETs of other people, PETs with left
-  and right exchanged, and MR images in place of the PET: spoilt;
+* the PET put 5-30 mm or degrees away by both registrations, PETs of other people, and PETs with
+  left and right exchanged: spoilt;
 * registrations whose first half ended as far away: misled.
 
 A case counts as good or spoilt by what it is, not by what it was meant to be: spoilt when the
@@ -41,7 +41,7 @@ from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.anatomy.start import Start
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import sample
-from bidsapp.core.grid.sampling import blur, scattered_points
+from bidsapp.core.grid.sampling import scattered_points
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import (
     flagged,
@@ -245,22 +245,8 @@ def positions(person: Person, other: Person) -> Iterator[Case]:
     flipped = Volume(pet.data[::-1].copy(), pet.affine)
     for what, image in (
         (f"PET of {other.label}", rigid.measured_part(other.pet)), ("left-right", flipped),
-        *mr_images(person),
     ):  # fmt: skip
         yield _position(person, what, whole(image), always_spoilt=True)
-
-
-def mr_images(person: Person) -> Iterator[tuple[str, Volume]]:
-    """The T1w, and an image with the contrast of a FLAIR, as they are and smoothed."""
-    found = person.found.segmentation
-    grey, white, csf = found.probabilities
-    t1w = found.corrected / np.percentile(found.corrected[found.brain_mask], 95)
-    flair = grey + 0.75 * white + 0.15 * csf + (1 - grey - white - csf) * t1w
-    noise = 0.02 * np.random.default_rng(int(person.label)).normal(size=t1w.shape)
-    for what, data in (("T1w", t1w), ("FLAIR", flair)):
-        image = Volume((data + noise).astype(np.float32), person.t1w.affine)
-        yield f"{what} as PET", image
-        yield f"{what} as PET, smoothed", blur(image, 4.0)
 
 
 def _position(
@@ -280,7 +266,6 @@ def _position(
         tuple(finding.code for finding in position_findings(fit)),
         {
             "pet_t1w_distance_mm": fit.distance_mm,
-            "pet_t1w_nmi": fit.score,
             "pet_t1w_unexplained": fit.unexplained,
             **({} if fit.own_anatomy is None else {"pet_t1w_own_anatomy": fit.own_anatomy}),
         },

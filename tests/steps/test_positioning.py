@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rigid_phantom import make_head
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Volume
@@ -18,16 +17,6 @@ GOOD = {
     "pet_only_stretch_sds": 0.5, "pet_only_turn_deg": 8.0,
     "pet_only_jacobian_min": 0.8, "pet_only_jacobian_max": 1.3,
 }  # fmt: skip
-
-
-def fit_with(**numbers: object) -> RigidFit:
-    """A position with these numbers."""
-    usual = {
-        "matrix": np.eye(4), "method": PetToT1w.MODEL, "nmi": np.eye(4), "model": np.eye(4),
-        "score": 1.1, "unexplained": 0.4, "mirrored": 0.2, "fwhm_mm": 6.0,
-        "strain": np.zeros((3, 3)), "doubts": (),
-    }  # fmt: skip
-    return RigidFit(**{**usual, **numbers})
 
 
 @pytest.mark.parametrize(("fwhm_mm", "codes"), [(9.9, []), (11.0, ["pet-smoothed"])])
@@ -56,24 +45,11 @@ def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
     ],
 )
 def test_a_doubtful_position_is_told_with_its_numbers(code, words):
-    fit = fit_with(distance_mm=7.26, own_anatomy=0.5, doubts=(code,))
+    fit = RigidFit(
+        matrix=np.eye(4), method=PetToT1w.MODEL, nmi=np.eye(4), model=np.eye(4), distance_mm=7.26,
+        score=1.1, unexplained=0.4, mirrored=0.2, fwhm_mm=6.0, strain=np.zeros((3, 3)),
+        own_anatomy=0.5, doubts=(code,),
+    )  # fmt: skip
     doubt, anatomy = positioning.position_findings(fit)
     assert doubt.code == code and words in doubt.message
     assert anatomy.code == "pet-t1w-other-anatomy"
-
-
-@pytest.mark.parametrize(
-    ("nmi", "fwhm_mm", "codes"),
-    [(1.13, 3.4, []), (1.17, 4.0, ["pet-t1w-alike"]), (1.2, 6.0, [])],
-)
-def test_a_pet_as_sharp_as_the_t1w_is_told(nmi, fwhm_mm, codes):
-    fit = fit_with(score=nmi, fwhm_mm=fwhm_mm, own_anatomy=1.0, distance_mm=0.5)
-    assert [flag.code for flag in positioning.position_findings(fit)] == codes
-
-
-def test_the_t1w_itself_may_be_no_pet():
-    head = make_head()
-    _, part = positioning.positioned(
-        head.t1w, head.side(), method=PetToT1w.MODEL, header_apart_mm=0.0
-    )
-    assert "pet-t1w-alike" in {flag.code for flag in part.flags}
