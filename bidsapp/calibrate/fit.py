@@ -10,11 +10,19 @@ import numpy as np
 
 from bidsapp.calibrate.tables import Pair, Person, array, public_people
 from bidsapp.core.quantification.centiloid import Anchors, Equation
-from bidsapp.core.statistics.calibration import Calibration, Scheme, anchors_of, level1, level2
+from bidsapp.core.statistics.calibration import (
+    Calibration,
+    Scheme,
+    Suspect,
+    anchors_of,
+    level1,
+    level2,
+)
 from bidsapp.core.statistics.regression import Fit, deming, ordinary, spread
 from bidsapp.data import REFERENCES, read_table
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import anchors as published_anchors
+from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 
 Key = tuple[str, str]  # tracer, reference region
@@ -87,6 +95,7 @@ def fit_level1(
             [person.name for person in usable],
             Scheme(name, source, limits, fit),
             standard=judges.get(name),
+            groups=read_table("calibration")["criteria"]["groups"],
         )
     if not fits:
         raise refused("suvr-table", "nobody-known")
@@ -130,7 +139,7 @@ def fit_level2(
             if not usable or (level1_anchors is not None and name not in level1_anchors):
                 continue
             anchors = level1_anchors[name] if level1_anchors else _anchors(measured, name)
-            fits[code, name] = level2(
+            item = level2(
                 array(_pib_suvr(pair, name, anchors) for pair in usable),
                 array(pair.other[name] for pair in usable),
                 np.array([pair.is_young for pair in usable]),
@@ -138,9 +147,24 @@ def fit_level2(
                 Scheme(name, source, limits, fit),
                 anchors=anchors,
             )
+            doubts = (*item.suspects, *_unlike_published(code, item.equation))
+            fits[code, name] = replace(item, suspects=doubts)
     if not fits:
         raise BadDataError("no pair has the SUVRs of one reference region with both tracers")
     return fits
+
+
+def _unlike_published(code: str, equation: Equation) -> tuple[Suspect, ...]:
+    """Whether an equation is far from the published one: no smoothing changes it by half."""
+    published = tracers()[code].equations.get(equation.reference_region)
+    if published is None:
+        return ()
+    suvr = (100 - published.intercept) / published.slope
+    value = equation.slope * suvr + equation.intercept
+    if 50 < value < 150:
+        return ()
+    message = worded("suvr-table", "unlike-published", code=code, suvr=suvr, value=value)
+    return (Suspect((), "unlike-published", message),)
 
 
 def _pib_suvr(pair: Pair, name: str, anchors: Anchors) -> float:

@@ -13,7 +13,12 @@ from bidsapp import __version__
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
 from bidsapp.calibrate.fit import Key, disagreements, equations
 from bidsapp.core.quantification.scale import Fingerprint
-from bidsapp.core.statistics.calibration import Calibration, Criterion, Suspect
+from bidsapp.core.statistics.calibration import (
+    FEWEST_FOR_SPREAD,
+    Calibration,
+    Criterion,
+    Suspect,
+)
 from bidsapp.core.statistics.regression import Line
 from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
 from bidsapp.data.sentences import worded
@@ -218,7 +223,7 @@ def _words(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
         lines.append(
             f"  young controls: SD of Centiloids over that with PiB {item.young_ratio:.2f}"
         )
-    return [*lines, *judged(item.criteria)]
+    return [*lines, *judged(item.criteria), *few_words(line)]
 
 
 def fit_words(line: Line) -> str:
@@ -233,6 +238,21 @@ def fit_words(line: Line) -> str:
     str
     """
     return worded("fit", "line", line=line)
+
+
+def few_words(line: Line) -> list[str]:
+    """Line for the terminal where a fit rests on few scans; none where it does not.
+
+    Parameters
+    ----------
+    line : fitted
+
+    Returns
+    -------
+    list of str
+    """
+    few = line.n < FEWEST_FOR_SPREAD
+    return [f"  LOOK: only {line.n} scans; the line is as sure as its standard errors"] * few
 
 
 def judged(criteria: Iterable[Criterion]) -> list[str]:

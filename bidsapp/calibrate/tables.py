@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def read_people(path: Path) -> list[Person]:
             name=row[person],
             is_young=is_young(row[person], row[group] if group else ""),
             suvr=_values(row, suvr, path),
-            cl=_values(row, cl, path),
+            cl=_values(row, cl, path, number_of),
         )
         for row in rows
     ]
@@ -290,6 +290,8 @@ def _wide_pairs(
         text, where = row[tracer] if tracer else "", f"{path}: {row[person]}"
         code = tracer_code(text, where) if text or asked is None else asked
         refuse_other(code, text, asked, where)
+        if code == "PIB":
+            raise refused("suvr-table", "pib-twice", where=where)
         pairs.append(
             Pair(
                 name=row[person],
@@ -369,9 +371,18 @@ def _by_reference(rows: Sequence[Row], key: str) -> dict[str, str]:
     return {ref: name for ref, name in columns.items() if name is not None}
 
 
-def _values(row: Row, columns: Mapping[str, str], path: Path) -> dict[str, float]:
-    values = {ref: _number(row[name], path, name) for ref, name in columns.items()}
-    return {ref: value for ref, value in values.items() if value is not None}
+def _values(
+    row: Row,
+    columns: Mapping[str, str],
+    path: Path,
+    of: Callable[[str, str], float] | None = None,
+) -> dict[str, float]:
+    """Numbers of the columns, SUVRs unless `of` reads them, where there are some."""
+    return {
+        ref: (of or suvr_of)(row[name], f"{path}: {name}")
+        for ref, name in columns.items()
+        if row[name]
+    }
 
 
 def _number(text: str, path: Path, column: str) -> float | None:
@@ -393,6 +404,23 @@ def number_of(text: str, where: str) -> float:
     value = finite_number(text)
     if value is None:
         raise BadDataError(f"{where}: {text!r} is not a number; correct it or write n/a")
+    return value
+
+
+def suvr_of(text: str, where: str) -> float:
+    """SUVR of a cell of a table, or a `BadDataError`.
+
+    Parameters
+    ----------
+    text, where : as of `number_of`
+
+    Returns
+    -------
+    float
+    """
+    value, limits = number_of(text, where), read_table("calibration")["suvr"]
+    if not limits["lowest"] <= value <= limits["highest"]:
+        raise refused("suvr-table", "no-suvr", where=where, text=text, **limits)
     return value
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.calibrate.figures import agreement_plot, regression_plot
-from bidsapp.calibrate.report import REPORT_SCHEMA, fit_words, judged, versions
-from bidsapp.calibrate.tables import needed, number_of, read_rows
+from bidsapp.calibrate.report import REPORT_SCHEMA, few_words, fit_words, judged, versions
+from bidsapp.calibrate.tables import needed, number_of, read_rows, suvr_of
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_pipelines
@@ -26,7 +26,6 @@ from bidsapp.io.atomic import write_json
 from bidsapp.plain import of_suvr
 
 Key = tuple[str, str]  # tracer, region
-_FEW = 12
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,7 @@ class TauStudy:
                 f"{limits.upper:+.4f}, largest {limits.largest:.4f} SUVR",
                 *judged(fitted.criteria),
             ]
-            if line.n < _FEW:
-                lines.append(
-                    f"  LOOK: only {line.n} scans; the line is as sure as its standard errors"
-                )
+            lines += few_words(line)
         for suspect in self.doubts:
             lines += ["", f"LOOK: {suspect.message}"]
         for code in self.fingerprints:
@@ -196,8 +192,8 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
                 continue
             where = f"{path}: line {number}"
             code = _code(row[tracer], where)
-            values = _suvr(row[own], own, where), _standard(row[other], other, where, kind, code,
-                                                            region)  # fmt: skip
+            standard = _standard(row[other], other, where, kind, code, region)
+            values = suvr_of(row[own], f"{where}: {own}"), standard
             if row[person] in values_of.setdefault((code, region), {}):
                 raise BadDataError(
                     f"{where}: {row[person]} has two rows with {code}; leave the right one"
@@ -315,7 +311,7 @@ def _code(text: str, where: str) -> str:
 def _standard(text: str, column: str, where: str, kind: str, code: str, region: str) -> float:
     """SUVR of the standard pipeline, or that of its CenTauRz or CenTauR."""
     if kind == "suvr":
-        return _suvr(text, column, where)
+        return suvr_of(text, f"{where}: {column}")
     line = tau_equations(code)[kind].get(region)
     if line is None:
         raise BadDataError(
@@ -325,11 +321,4 @@ def _standard(text: str, column: str, where: str, kind: str, code: str, region: 
     value = (number_of(text, f"{where}: {column}") - line.intercept) / line.slope
     if value <= 0:
         raise BadDataError(f"{where}: {column}: no SUVR gives {text}; correct it or write n/a")
-    return value
-
-
-def _suvr(text: str, column: str, where: str) -> float:
-    value = number_of(text, f"{where}: {column}")
-    if value <= 0:
-        raise BadDataError(f"{where}: {column}: {text} is not an SUVR; correct it or write n/a")
     return value

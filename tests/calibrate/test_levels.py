@@ -81,7 +81,7 @@ def test_level1_of_the_public_table_is_the_identity_and_gives_the_anchors(gaain,
             (slope, intercept), abs=6e-4
         )
     told = capsys.readouterr().out
-    assert told.count("pass  ") == 12 and "Level 1: PASSED" in told
+    assert told.count("pass  ") == 20 and "Level 1: PASSED" in told
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".svg"}
 
 
@@ -193,6 +193,51 @@ def test_a_pipeline_of_its_own_kind_is_judged_by_its_own_line():
     assert not level1(cohort(rng, gain=0.9, noise=0.12), standard=False).passed
 
 
+def test_some_of_the_people_are_not_0_and_100_of_the_scale(tmp_path, capsys):
+    """Three patients of 112 CL on average: 100 CL would be what is 112."""
+    few = [*public_people()[:3], *public_people()[-3:]]
+    patients = np.mean([p.cl["wc"] for p in few if not p.is_young])
+    assert patients > 110
+    table = tmp_path / "few.tsv"
+    rows = [f"{p.name}\t{p.suvr['wc']}" for p in few]
+    table.write_text("\n".join(["participant_id\tsuvr_wc", *rows]) + "\n")
+    code, report = calibrate("level1", "--from-table", table, folder=tmp_path / "out")
+    assert code == ExitCode.SCAN_FAILED and not report["passed"]
+    told = capsys.readouterr().out
+    assert f"FAIL  published mean of patients {patients:.4f}, wanted 98 to 102" in told
+    assert "LOOK: only 6 scans" in told
+
+
+def simulated_pairs(n, rng, gain=0.61, offset=0.39, sd=0.03):
+    pib = rng.uniform(1, 2.4, n)
+    return pib, gain * pib + offset + rng.normal(0, sd, n)
+
+
+def test_residuals_of_few_pairs_are_as_wide_as_their_freedom():
+    """Intervals of 95 % hold new people by Student's t, of whatever number of pairs."""
+    pib, other = simulated_pairs(8, np.random.default_rng(5))
+    pairs = [Pair(f"P{i}", False, "FBB", {"wc": p}, {"wc": o}) for i, (p, o) in
+             enumerate(zip(pib, other, strict=True))]  # fmt: skip
+    (item,) = fit_level2(pairs, level1_anchors=None, source="", fit=ordinary).values()
+    wanted = item.line.residual_sd * stats.t.ppf(0.975, 6) / stats.norm.ppf(0.975)
+    assert item.equation.pairs.spread == pytest.approx((wanted, wanted))
+
+
+def test_exchanged_columns_are_told():
+    pib, other = simulated_pairs(30, np.random.default_rng(6))
+    right, wrong = (
+        fit_level2(
+            [Pair(f"P{i}", False, "FBB", {"wc": x}, {"wc": y}) for i, (x, y) in
+             enumerate(zip(*columns, strict=True))],
+            level1_anchors=None, source="", fit=ordinary,
+        )["FBB", "wc"]
+        for columns in ((pib, other), (other, pib))
+    )  # fmt: skip
+    assert right.suspects == ()
+    (suspect,) = wrong.suspects
+    assert suspect.code == "unlike-published" and "100 CL by the published" in suspect.message
+
+
 def test_exchanged_images_are_named():
     people = cohort(np.random.default_rng(2))
     a, b = (next(p for p in people if p.name == name) for name in ("AD07", "YC110"))
@@ -278,6 +323,9 @@ def test_a_group_table_gives_pairs(tmp_path):
     assert len(people) == 6 and people[1].suvr["wc"] == 1.2
 
 
+SAME = "id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\nB\tFBB\t2\t2\nC\tFBB\t3\t3\n"
+
+
 @pytest.mark.parametrize(
     ("text", "level", "word"),
     [
@@ -287,12 +335,21 @@ def test_a_group_table_gives_pairs(tmp_path):
         ("participant_id\tsuvr_wc\nAD01\tone\n", "level1", "'one' is not a number"),
         ("participant_id\tsuvr_wc\nAD01\t1\nAD01\t2\n", "level1", "two rows"),
         ("participant_id\tsuvr_wc\nAD01\t1\t2\n", "level1", "line 2"),
+        (
+            "participant_id\tsuvr_wc\nAD01\t210\n",
+            "level1",
+            "suvr_wc: 210 is not an SUVR (0.2 to 20",
+        ),
+        ("participant_id\tsuvr_wc\nAD01\t0\n", "level1", "0 is not an SUVR"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tPiB\t1\t2\n", "level2", "is PiB as well"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t-1\n", "level2", "not an SUVR"),
+        (SAME, "level2", "the SUVRs of the tracer are those of PiB"),
         ("participant_id\tsuvr_wc\nP1\t1\nP2\t2\nP3\t2\n", "level1", "AD01 to AD45"),
         ("participant_id\tsuvr_wc\nAD01\t2\nAD02\t2.1\nAD03\t2\n", "level1", "young controls"),
         ("participant_id\tsuvr_wc\nAD01\t1\n", "level2", "pib_suvr_wc"),
         ("participant_id\ttracer\tsuvr_wc\nA\tFBB\t1\n", "level2", "no participant"),
         ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFDG\t1\t1\n", "level2", "'FDG' is not known"),
-        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\n", "level2", "at least 3"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1.1\n", "level2", "at least 3"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused_in_a_sentence(tmp_path, capsys, text, level, word):

@@ -25,6 +25,7 @@ from bidsapp.core.statistics.regression import (
     ordinary,
     robust_z,
     spread,
+    widened,
 )
 from bidsapp.errors import BadDataError
 
@@ -35,8 +36,9 @@ OUTLIER_Z = 6.0
 _LEAST_CL = 1.0
 _LEAST_SUVR = 0.01
 _FEWEST_IN_GROUP = 2
+_LEAST_SLOPE = 1e-6  # below, rounding
 # Fewer pairs determine a residual standard deviation, not its growth.
-_FEWEST_FOR_SPREAD = 12
+FEWEST_FOR_SPREAD = 12
 # CL beyond which the residuals of pairs grow no more (tests/benchmarks/interval_coverage.py).
 _FULL_AT = 50.0
 
@@ -190,6 +192,7 @@ def level1(
     scheme: Scheme,
     *,
     standard: Anchors | None,
+    groups: Mapping[str, Sequence[float]],
 ) -> Calibration:
     """Calibrate a pipeline with the PiB scans that define the scale.
 
@@ -205,6 +208,8 @@ def level1(
     names : of the people
     scheme : with limits of slope, intercept (CL) and r2; the equation goes through the own anchors
     standard : published anchors to judge by; None for a pipeline that is not the standard one
+    groups : limits of the published mean of the ``young`` controls and of the ``patients``, CL: the
+        anchors of some of these people are not those of the scale
 
     Returns
     -------
@@ -227,7 +232,7 @@ def level1(
         ),
         line=line,
         agreement=agreement(published, own),
-        criteria=_criteria(line, scheme.limits),
+        criteria=(*_criteria(line, scheme.limits), *_groups(published, is_young, groups)),
         suspects=_suspects(published, own, published, names, _LEAST_CL),
         names=tuple(names),
         x=published,
@@ -263,13 +268,15 @@ def level2(
     Raises
     ------
     BadDataError
-        The tracer's SUVR does not rise with that of PiB.
+        The tracer's SUVR is that of PiB, or does not rise with it.
     """
+    if np.array_equal(pib, suvr):
+        raise BadDataError("the SUVRs of the tracer are those of PiB: give its own")
     line = scheme.fit(pib, suvr)
-    if line.slope <= 0:
+    if line.slope < _LEAST_SLOPE:
         raise BadDataError(
-            f"the tracer's SUVR falls with that of PiB (slope {line.slope:.3f}): people or tracers "
-            "are mixed up"
+            f"the tracer's SUVR does not rise with that of PiB (slope {line.slope:.3f}): people or "
+            "tracers are mixed up"
         )
     slope = anchors.slope / line.slope
     intercept = anchors.intercept - slope * line.intercept
@@ -346,10 +353,10 @@ def between_pipelines(
             "the SUVRs of both pipelines are the same numbers: give those of the standard one"
         )
     line = fit(own, standard)
-    if line.slope <= 0:
+    if line.slope < _LEAST_SLOPE:
         raise BadDataError(
-            f"one pipeline's SUVR falls where the other's rises (slope {line.slope:.3f}): people "
-            "or columns are mixed up"
+            f"one pipeline's SUVR does not rise where the other's does (slope {line.slope:.3f}): "
+            "people or columns are mixed up"
         )
     return PipelineLine(
         line=line,
@@ -365,9 +372,9 @@ def between_pipelines(
 def _pairs(fit: Fit, line: Line, pib: Float, suvr: Float, load: Float) -> Pairs:
     """What the equation rests on: errors of the line, and of people about it."""
     covariance = (line.slope_se**2, line.covariance, line.intercept_se**2)
-    ends = (line.residual_sd, line.residual_sd)
+    ends = (widened(line.residual_sd, pib.size - 2),) * 2
     full_at = None
-    if pib.size >= _FEWEST_FOR_SPREAD:
+    if pib.size >= FEWEST_FOR_SPREAD:
         spreads = spread(load, suvr - line.at(pib), _FULL_AT / 100)
         ends, full_at = (spreads.wide_at_zero, spreads.wide_at_one), _FULL_AT
         if fit is ordinary:  # its standard errors hold for residuals of one size (White 1980)
@@ -388,6 +395,16 @@ def _pairs(fit: Fit, line: Line, pib: Float, suvr: Float, load: Float) -> Pairs:
 def _criteria(line: Line, limits: Mapping[str, Sequence[float]]) -> tuple[Criterion, ...]:
     return tuple(
         Criterion(name, float(getattr(line, name)), float(low), float(high))
+        for name, (low, high) in limits.items()
+    )
+
+
+def _groups(
+    published: Float, is_young: NDArray[np.bool_], limits: Mapping[str, Sequence[float]]
+) -> tuple[Criterion, ...]:
+    means = {"young": published[is_young].mean(), "patients": published[~is_young].mean()}
+    return tuple(
+        Criterion(f"published mean of {name}", float(means[name]), float(low), float(high))
         for name, (low, high) in limits.items()
     )
 

@@ -233,22 +233,33 @@ def spread(load: ArrayLike, residual: ArrayLike, full_at: float = math.inf) -> S
     # Fisher information of the two variances: how many degrees of freedom each end rests on
     error = np.linalg.pinv(0.5 * (patterns / variance**2) @ patterns.T)
     wide = [
-        value * _student(2 * value**2 / max(float(ends @ error @ ends), np.finfo(float).tiny))
+        widened(
+            math.sqrt(value), 2 * value**2 / max(float(ends @ error @ ends), np.finfo(float).tiny)
+        )
         for value, ends in ((parts[0], np.array([1.0, 0.0])), (parts.sum(), np.ones(2)))
     ]
     return Spread(
         at_zero=math.sqrt(parts[0]),
         at_one=math.sqrt(parts.sum()),
-        wide_at_zero=math.sqrt(wide[0]),
-        wide_at_one=math.sqrt(max(wide)),
+        wide_at_zero=wide[0],
+        wide_at_one=max(wide),
         variance=variance,
     )
 
 
-def _student(freedom: float) -> float:
-    """Factor for 95 % intervals of a variance with limited degrees of freedom."""
-    quantile = stats.t.ppf(0.975, max(freedom, _LEAST_FREEDOM)) / stats.norm.ppf(0.975)
-    return float(quantile) ** 2
+def widened(sd: float, freedom: float) -> float:
+    """So wide a standard deviation that 1.96 of it hold 95 % of new values (Student's t).
+
+    Parameters
+    ----------
+    sd : estimated
+    freedom : degrees of freedom it rests on
+
+    Returns
+    -------
+    float
+    """
+    return sd * float(stats.t.ppf(0.975, max(freedom, _LEAST_FREEDOM)) / stats.norm.ppf(0.975))
 
 
 def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
