@@ -1,4 +1,4 @@
-"""Nodes on all frames of an injection: activity over time, in regions, on the template, on disk."""
+"""Nodes on all frames of an injection: curves in regions, on the template, on disk; kinetics."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, named, written_tables
 from bidsapp.interfaces.store import prefixed_errors
-from bidsapp.interfaces.transfer import Arrays, Image, Rigid
+from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
 from bidsapp.settings import Processing
-from bidsapp.steps.measuring import template_space
+from bidsapp.steps.measuring import template_space, tissues_at
+from bidsapp.steps.modelling import modelled
 
 
 @dataclass(frozen=True)
@@ -394,3 +395,37 @@ def _known(columns: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:
         name: [None if np.isnan(value) else value for value in values.tolist()]
         for name, values in columns.items()
     }
+
+
+_IMAGES = ("srtm_r1", "srtm_bpnd", "srtm_dvr", "srtm2_r1", "srtm2_bpnd", "srtm2_dvr")
+
+
+@interface("tables", "record", *_IMAGES)
+def FitKinetics(
+    tacs: Arrays,
+    frames: Path,
+    field: Image,
+    processing: Processing,
+    gm: Image | None = None,
+    wm: Image | None = None,
+) -> tuple[Tables, RecordPart, *tuple[Image | None, ...]]:
+    """Reference-tissue models in all regions of all atlases, and SRTM in every voxel.
+
+    Parameters
+    ----------
+    tacs, frames : as `SampleFrames` gives them
+    field : T1w world coordinate of every MNI voxel
+    processing : models and their options
+    gm, wm : probabilities on the T1w grid, none without a T1w
+
+    Returns
+    -------
+    tables
+        Columns by atlas.
+    record
+    srtm_r1, srtm_bpnd, srtm_dvr, srtm2_r1, srtm2_bpnd, srtm2_dvr
+        Delivery, binding potential and distribution volume ratio by SRTM and SRTM2.
+    """
+    space = template_space(tissues_at(field.data, gm, wm), field.data)
+    fitted = modelled(tacs, np.load(frames, mmap_mode="r"), space, processing)
+    return fitted.tables, fitted.part, *map(fitted.images.get, _IMAGES)

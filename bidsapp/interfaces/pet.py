@@ -1,8 +1,9 @@
-"""Nodes on the PET: mean over the window, position relative to the T1w, resampling."""
+"""Nodes on the PET, in the order in which they run: from the frames to ratios and Centiloid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +13,25 @@ import numpy as np
 from bidsapp.core.frames.position_means import mean_at_points, mean_at_reference, mean_on_grid
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import Flag, flagged
+from bidsapp.core.quantification.centiloid import centiloid
+from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
+from bidsapp.core.quantification.scale import Scale, TauScale
+from bidsapp.core.quantification.suvr import ratio_image
+from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
+from bidsapp.data.flags import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import prefixed_errors
-from bidsapp.interfaces.transfer import Image, PositionMeans, Rigid, WarpArrays
+from bidsapp.interfaces.transfer import Arrays, Image, PositionMeans, Rigid, WarpArrays
 from bidsapp.io.nifti import affine_disagreement, read_frames
 from bidsapp.record import RecordPart
-from bidsapp.settings import PetToT1w
+from bidsapp.record.model import Smoothing
+from bidsapp.settings import Interval, PetToT1w
 from bidsapp.steps.averaging import Part, aligned, averaged
-from bidsapp.steps.positioning import head_of, positioned
-from bidsapp.steps.quantifying import fine_image
+from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
+from bidsapp.steps.positioning import head_of, normalised_without_t1w, positioned
+from bidsapp.steps.quantifying import QuantificationOptions, fine_image, quantified, volumes
 
 
 @interface("motion", "record")
@@ -137,6 +147,134 @@ def Register(
     return fit.matrix, {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}, record
 
 
+@interface("field", "warp", "t1w_to_pet", "record")
+def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, RecordPart]:
+    """Map between a PET and the template (`bidsapp.core.pet_only.pet_normalisation`).
+
+    Parameters
+    ----------
+    pet : on its native grid
+    source : name of the raw image, for messages
+
+    Returns
+    -------
+    field, warp, t1w_to_pet
+        As of a T1w and its registration; the PET takes the place of the T1w, so the matrix is the
+        identity.
+    record
+    """
+    with prefixed_errors(source):
+        normalised, record = normalised_without_t1w(pet)
+    return Volume(normalised.field, mni_grid(2).affine), normalised.warp, np.eye(4), record
+
+
+@interface("pet", "position_means", "record")
+def Inspect(
+    pet: list[Path],
+    weights_s: list[float],
+    motion: list[list[Rigid]],
+    mean: Image,
+    position_means: PositionMeans,
+    t1w_to_pet: Rigid,
+    field: Image,
+    reference: str,
+    gm: Image | None = None,
+    wm: Image | None = None,
+    mask: Image | None = None,
+) -> tuple[Image, PositionMeans, RecordPart]:
+    """Mask voxels without a measurement; refuse a PET whose reference region is damaged.
+
+    Parameters
+    ----------
+    pet : files of the raw PET, NIfTI
+    weights_s : seconds of each frame that count
+    motion : as `AlignFrames` gives it
+    mean : over the window, native grid
+    position_means : the same, one image per position of the head
+    t1w_to_pet, field : where the PET lies; T1w world coordinate of every MNI voxel
+    reference : reference region of the Centiloid
+    gm, wm, mask : probabilities and brain mask on the T1w grid, none without a T1w
+
+    Returns
+    -------
+    pet, position_means
+        Mean and images of the window, NaN where a frame has no measurement.
+    record
+    """
+    if gm is None or wm is None or mask is None:
+        tissue = tissue_of_template(field.data, mean.grid)
+    else:
+        tissue = tissue_of_t1w(gm, wm, mask.data, mean.grid)
+    with prefixed_errors(pet[0]):
+        kept, record = inspected(
+            zip(read_frames(*pet), weights_s, motion[0], strict=True),
+            position_means,
+            mean,
+            tissue=tissue,
+            to_pet=t1w_to_pet,
+            field=field.data,
+            reference=reference,
+        )
+    return (
+        (mean, position_means, record) if kept is None else (mean_at_reference(kept), kept, record)
+    )
+
+
+@interface("pet", "position_means", "record")
+def Smooth(
+    pet: Image,
+    position_means: PositionMeans,
+    gm: Image | None = None,
+    wm: Image | None = None,
+    csf: Image | None = None,
+    mask: Image | None = None,
+    regions: Arrays | None = None,
+    t1w_to_pet: Rigid | None = None,
+    fwhm_mm: float | None = None,
+    target_mm: float | None = None,
+    psf_mm: list[float] | None = None,
+) -> tuple[Image, PositionMeans, RecordPart]:
+    """Smooth along the voxel axes: by a given FWHM, or up to a common resolution.
+
+    Parameters
+    ----------
+    pet, position_means : mean PET, native grid; the same, one image per position of the head
+    gm, wm, csf, mask, regions, t1w_to_pet : of the T1w, to measure the resolution
+    fwhm_mm : of the Gaussian
+    target_mm : resolution to reach instead, FWHM
+    psf_mm : resolution of the image along each voxel axis, FWHM, when it is known
+
+    Returns
+    -------
+    pet, position_means
+        The same, smoothed.
+    record
+    """
+    own, flags = psf_mm and tuple(psf_mm), tuple[Flag, ...]()
+    if target_mm is None:
+        assert fwhm_mm is not None
+        kernel = (fwhm_mm, fwhm_mm, fwhm_mm)
+    else:
+        if not own:
+            assert gm and wm and csf and mask and t1w_to_pet is not None and regions is not None
+            tissue = np.stack([image.data for image in (gm, wm, csf)])
+            own = measure_resolution(pet, tissue, mask.data, regions, gm.affine, t1w_to_pet)
+        kernel = kernel_to(target_mm, own)
+        if max(own) > target_mm:
+            widths = " x ".join(f"{width:.1f}" for width in own)
+            flags = (worded_flag("resolution-target", own=widths, target=target_mm),)
+    smoothed = [
+        replace(position_mean, image=smooth(position_mean.image, kernel))
+        for position_mean in position_means
+    ]
+    smoothing = Smoothing(target_mm, kernel)
+    if own:
+        source = "given" if psf_mm else "measured"
+        smoothing = replace(smoothing, resolution_mm=tuple(own), resolution_source=source)
+    record = RecordPart(smoothing=smoothing, flags=flags)
+    return mean_at_reference(smoothed), smoothed, record
+
+
 @interface("pet")
 def PetToT1wGrid(position_means: PositionMeans, reference: Image, t1w_to_pet: Rigid) -> Image:
     """PET to the T1w grid, trilinear, from its native grid.
@@ -188,3 +326,104 @@ def PetToFineTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: R
         NaN outside the volumes.
     """
     return fine_image(position_means, field, t1w_to_pet)
+
+
+@interface("record")
+def BothPositions(
+    position_means: PositionMeans, field: Image, by_method: dict[str, Any], scale: Scale
+) -> RecordPart:
+    """Centiloid by each of the two registrations, from the voxels of its two volumes alone.
+
+    Parameters
+    ----------
+    position_means : PET, one image per position of the head
+    field : T1w world coordinate of every MNI voxel
+    by_method : as `Register` gives it
+    scale : equations that belong to the scan
+
+    Returns
+    -------
+    RecordPart
+        The Centiloid by each method, flags.
+    """
+    masks, equation = vois(2), scale.equations.get(scale.main)
+    by_position: dict[str, float | None] = {"nmi": None, "model": None}
+    for method in by_position if equation is not None else ():
+        matrix = np.array(by_method[method])
+        means = []
+        for voi in (TARGET, scale.main):
+            points = field.data[masks[voi]].astype(float)
+            uptake = mean_at_points(position_means, transform(matrix, points))
+            known = uptake[np.isfinite(uptake)].astype(np.float64)
+            means.append(float(known.mean()) if known.size else 0.0)
+        if equation is not None and means[1] > 0:
+            by_position[method] = centiloid(means[0] / means[1], equation)
+    nmi, model = by_position["nmi"], by_position["model"]
+    apart = None if nmi is None or model is None else model - nmi
+    return RecordPart(
+        qc={f"centiloid_{method}": value for method, value in by_position.items()},
+        flags=flagged({"centiloid_by_position": apart}, read_table("limits"), **by_position),
+    )
+
+
+@interface("record")
+def Quantify(
+    pet: Image,
+    source: str,
+    tracer: str,
+    scale: Scale,
+    cutoffs: Sequence[float] = (),
+    interval: Interval = Interval.RESCAN,
+    tau_vois: Mapping[str, str] | None = None,
+    tau: TauScale | None = None,
+    position: RecordPart | None = None,
+    requested_image: Image | None = None,
+    standard_centiloid: bool = False,
+) -> RecordPart:
+    """VOI means, uptake ratios, and Centiloids with their uncertainty.
+
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid, NaN where not measured
+    source : name of the raw image, for messages
+    tracer : code of the tracer table
+    scale : equations that belong to the scan
+    cutoffs : CL
+    interval : decides how bands and cut-offs are read
+    tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
+    requested_image, standard_centiloid : see `bidsapp.steps.quantifying.QuantificationOptions`
+    position : part of the record from the registration, with the resolution of the PET
+
+    Returns
+    -------
+    RecordPart
+    """
+    with prefixed_errors(source):
+        return quantified(
+            pet,
+            tracer=tracer,
+            scale=scale,
+            options=QuantificationOptions(
+                cutoffs, interval, tau_vois, requested_image, standard_centiloid
+            ),
+            tau=tau,
+            fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
+        )
+
+
+@interface(*REFERENCES)
+def RatioImages(pet: Image) -> tuple[Image | None, ...]:
+    """Uptake ratio image per reference region that was measured.
+
+    Parameters
+    ----------
+    pet : on the 2 mm MNI grid
+
+    Returns
+    -------
+    wc, cg, wcb, pons
+    """
+    means = [row.mean for name, row in volumes(pet).items() if name in REFERENCES]
+    return tuple(
+        None if mean is None else Volume(ratio_image(pet.data, mean), pet.affine) for mean in means
+    )

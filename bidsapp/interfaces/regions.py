@@ -1,4 +1,4 @@
-"""Nodes that measure a PET in the regions of atlases, and write the tables and images."""
+"""Nodes that measure a PET in the regions of atlases, corrected for blur or not, and write it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import read_table
 from bidsapp.data.atlases import Atlas, chosen_atlases
+from bidsapp.errors import BadDataError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, measured_or_zero, named, shown_as
 from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables, WarpArrays
@@ -23,7 +24,9 @@ from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
+from bidsapp.record.parts import not_corrected
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, PvcMethod
+from bidsapp.steps.correcting import VOI_ATLAS, RegisteredAnatomy, corrected, corrected_columns
 from bidsapp.steps.measuring import (
     measure_atlases,
     pet_space,
@@ -279,3 +282,57 @@ def SaveRatios(
             write_json(sidecar_path(path), described(key, content | sidecar))
             files.append(path)
     return named(output_dir, *files)
+
+
+_METHODS = (PvcMethod.RBV, PvcMethod.IY, PvcMethod.MG)
+
+
+@interface("tables", "record", *(f"pvc_{method.value}" for method in _METHODS))
+def Correct(
+    pet: Image,
+    gm: Image,
+    wm: Image,
+    csf: Image,
+    mask: Image,
+    regions: Arrays,
+    warp: WarpArrays,
+    t1w_to_pet: Rigid,
+    processing: Processing,
+) -> tuple[Tables, RecordPart, *tuple[Image | None, ...]]:
+    """Partial volume correction in the regions of every atlas, on the grid of the PET.
+
+    Parameters
+    ----------
+    pet : mean PET on its native grid
+    gm, wm, csf, mask, regions, warp : as `Segment` and `NativeRegions` give them
+    t1w_to_pet : as `Register` gives it
+    processing : methods, resolution, atlases
+
+    Returns
+    -------
+    tables
+        Columns by atlas.
+    record
+    pvc_rbv, pvc_iy, pvc_mg
+        Images by region-based voxel-wise correction, by iterative Yang correction, of grey matter
+        by the method of Mueller-Gaertner.
+    """
+    anatomy = RegisteredAnatomy(
+        grey=gm,
+        white=wm,
+        fluid=csf,
+        brain=mask.data,
+        regions=regions,
+        warp=warp,
+        to_pet=t1w_to_pet,
+    )
+    try:
+        by_atlas, record = corrected(pet, anatomy, processing)
+    except BadDataError as error:
+        return {}, not_corrected(str(error)), None, None, None
+    images = {
+        method: Volume(data, pet.affine) for method, data in by_atlas[VOI_ATLAS].images.items()
+    }
+    chosen = chosen_atlases(processing)
+    tables = {atlas.name: corrected_columns(by_atlas[atlas.name], atlas) for atlas in chosen}
+    return tables, record, *map(images.get, _METHODS)

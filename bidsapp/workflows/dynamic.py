@@ -17,6 +17,7 @@ from bidsapp.data.tau import any_tracer
 from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import (
+    FitKinetics,
     FrameSeries,
     MeasureDrift,
     SampleFrames,
@@ -24,7 +25,6 @@ from bidsapp.interfaces.dynamic import (
     SaveMotion,
     SaveTacs,
 )
-from bidsapp.interfaces.kinetics import FitKinetics
 from bidsapp.record.parts import not_fitted
 from bidsapp.workflows.pet import Averaged
 from bidsapp.workflows.wiring import Flow, Step, StepOutput

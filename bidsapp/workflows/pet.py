@@ -17,10 +17,16 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for, tau_scale
 from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
-from bidsapp.interfaces.damage import Inspect
-from bidsapp.interfaces.pet import AlignFrames, PetToFineTemplate, PetToTemplate, TimeAverage
-from bidsapp.interfaces.quantification import Quantify, RatioImages
-from bidsapp.interfaces.resolution import Smooth
+from bidsapp.interfaces.pet import (
+    AlignFrames,
+    Inspect,
+    PetToFineTemplate,
+    PetToTemplate,
+    Quantify,
+    RatioImages,
+    Smooth,
+    TimeAverage,
+)
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
 from bidsapp.workflows.wiring import Flow, Step, StepOutput

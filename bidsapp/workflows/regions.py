@@ -9,9 +9,9 @@ from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import regional_scale
 from bidsapp.interfaces.derivatives import SaveTables
-from bidsapp.interfaces.pvc import Correct
 from bidsapp.interfaces.regions import (
     AcceptParcellations,
+    Correct,
     MeasureRegions,
     SaveRatios,
     SaveRegions,

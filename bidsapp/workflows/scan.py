@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.interfaces.both_positions import BothPositions
 from bidsapp.interfaces.derivatives import SavePosition, SaveResult, SaveWarp
-from bidsapp.interfaces.pet import PetToT1wGrid, PetToTemplate, Register
-from bidsapp.interfaces.pet_only import NormalisePet
+from bidsapp.interfaces.pet import (
+    BothPositions,
+    NormalisePet,
+    PetToT1wGrid,
+    PetToTemplate,
+    Register,
+)
 from bidsapp.record.parts import not_corrected
 from bidsapp.workflows.anat import SharedAnatomy
 from bidsapp.workflows.dynamic import add_kinetics, add_time_activity

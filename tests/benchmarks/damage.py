@@ -39,7 +39,7 @@ from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.damage import Inspect
+from bidsapp.interfaces.pet import Inspect
 from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head

@@ -22,7 +22,7 @@ from bidsapp.data.tau import (
 )
 from bidsapp.data.tracers import named_tracers, tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.interfaces.quantification import Quantify
+from bidsapp.interfaces.pet import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.steps.quantifying import QuantificationOptions, quantified

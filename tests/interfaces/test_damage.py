@@ -10,7 +10,7 @@ from bidsapp.core.frames.position_means import mean_at_reference, mean_per_posit
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, vois
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.damage import Inspect
+from bidsapp.interfaces.pet import Inspect
 from bidsapp.interfaces.store import (
     fetch_position_means,
     fetch_volume,

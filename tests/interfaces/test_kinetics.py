@@ -15,7 +15,7 @@ from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import kinpar_columns, map_keys
 from bidsapp.interfaces.derivatives import SaveTables
-from bidsapp.interfaces.kinetics import FitKinetics
+from bidsapp.interfaces.dynamic import FitKinetics
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, KineticModel, Processing
 

@@ -9,8 +9,7 @@ from rigid_phantom import PET_GRID, make_head, make_pet
 
 from bidsapp.core.grid.alignment import displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.interfaces.pet import AlignFrames, TimeAverage
-from bidsapp.interfaces.resolution import Smooth
+from bidsapp.interfaces.pet import AlignFrames, Smooth, TimeAverage
 from bidsapp.interfaces.store import fetch_position_means, fetch_volume, keep, keep_volume
 from bidsapp.record.model import Smoothing
 

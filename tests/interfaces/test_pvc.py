@@ -13,7 +13,7 @@ from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.pvc import blur
 from bidsapp.data import mni_grid, vois
 from bidsapp.interfaces.derivatives import SaveTables
-from bidsapp.interfaces.pvc import Correct
+from bidsapp.interfaces.regions import Correct
 from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
 from bidsapp.settings import AtlasChoice, Processing, PvcMethod
 from bidsapp.steps.correcting import fractions, pvc_columns

@@ -15,8 +15,7 @@ from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.pet import TimeAverage
-from bidsapp.interfaces.quantification import Quantify, RatioImages
+from bidsapp.interfaces.pet import Quantify, RatioImages, TimeAverage
 from bidsapp.interfaces.store import fetch_volume, keep_volume
 from bidsapp.settings import Filters, Interval, Processing
 from bidsapp.workflows.pet import average_frames
