@@ -351,11 +351,10 @@ def _repeats(images: list[Header]) -> list[list[Header]]:
         runs
         for runs in ways
         # each image may have its own time, or each volume of a functional series
-        if max(map(len, runs)) <= n_positions
-        and len(runs) * n_positions <= 2 * len(images)
-        and len(runs) <= _MOST_REPEATS
+        if max(map(len, runs)) <= n_positions and len(runs) * n_positions <= 2 * len(images)
     )
-    return next(volumes, ways[0])
+    volumes_of_images = next(volumes, ways[0])
+    return volumes_of_images if len(volumes_of_images) <= _MOST_REPEATS else [images]
 
 
 def _order(image: Header) -> tuple[float, str]:

@@ -215,16 +215,19 @@ def test_repeated_volumes_are_told_apart_by_the_tag_that_does(
     assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36, 36]
 
 
-@pytest.mark.parametrize(("n_volumes", "n_slices_at_once"), [(2, 1), (12, 36)])
+@pytest.mark.parametrize(
+    ("n_volumes", "n_slices_at_once", "numbered"), [(2, 1, False), (12, 36, False), (12, 36, True)]
+)
 def test_volumes_of_a_functional_series_stay_together(
-    tmp_path: Path, n_volumes: int, n_slices_at_once: int
+    tmp_path: Path, n_volumes: int, n_slices_at_once: int, numbered: bool
 ) -> None:
-    """Those of one acquisition number would be hundreds of rows of a volume or of an image."""
+    """They would be hundreds of rows of a volume or of an image."""
     datasets = [data for _ in range(n_volumes) for data in Mr().datasets()]
     for number, data in enumerate(datasets):
         data.SeriesInstanceUID, data.InstanceNumber = "1.2.3.4", number + 1
         moment = number // n_slices_at_once
-        data.AcquisitionNumber, data.AcquisitionTime = 1, f"0915{moment // 2:02d}.{moment % 2}"
+        data.AcquisitionNumber = moment + 1 if numbered else 1
+        data.AcquisitionTime = f"0915{moment // 2:02d}.{moment % 2}"
     write(tmp_path / "in", datasets)
     (series,) = inventory(tmp_path / "in").series
     assert len(series.images) == 36 * n_volumes
