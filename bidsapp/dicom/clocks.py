@@ -18,7 +18,6 @@ from bidsapp.data.sentences import worded
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.errors import BadDataError
 
-_DAY = timedelta(days=1)
 _ZONE = re.compile(r"([+\-])(\d\d)([0-5]\d)")
 _ZONES = timedelta(hours=-12), timedelta(hours=14)
 _ZONE_STEP = timedelta(minutes=15)  # zones differ by multiples of it
@@ -41,19 +40,17 @@ class WallClock:
     ----------
     zone : offset from UTC; None: that of each image, and without one, that of the tag itself
     notes : receives a sentence for every tag that could not be read
-    began : `beginning` of the series; None: what each image says of it
     """
 
     zone: timedelta | None = None
     notes: Notes | None = None
-    began: Beginning | None = None
 
     def acquired(self, image: Header) -> datetime | None:
         """Start of acquisition of an image by its own tags, None when no tag gives the time.
 
-        A missing date is that of the series or the study, or the next day when the time of day
-        lies half a day or more before that of the series or study.  Without any date the day is
-        1900-01-01, which is good enough for differences within a scan.
+        A missing date is that of the series or the study; for frames after midnight see
+        `bidsapp.dicom.two_clocks`.  Without any date the day is 1900-01-01, which is good enough
+        for differences within a scan.
 
         Parameters
         ----------
@@ -69,11 +66,7 @@ class WallClock:
         clock = self.time_of_day(image, "AcquisitionTime")
         if clock is None:
             return None
-        day = self._tolerant(image.date, "AcquisitionDate")
-        if day is None:
-            day, start = self.began or self.beginning(image)
-            if start is not None and clock <= start - _DAY / 2:
-                day += _DAY
+        day = self.date(image, "AcquisitionDate") or self.beginning(image)[0]
         return day + clock + self._shift(image)
 
     def beginning(self, image: Header) -> Beginning:
@@ -88,7 +81,7 @@ class WallClock:
         (datetime, timedelta or None)
         """
         for kind in ("Series", "Study"):
-            day = self._tolerant(image.date, f"{kind}Date")
+            day = self.date(image, f"{kind}Date")
             if day is not None:
                 return day, self.time_of_day(image, f"{kind}Time")
         clock = self.time_of_day(image, "SeriesTime") or self.time_of_day(image, "StudyTime")
@@ -139,6 +132,19 @@ class WallClock:
         """
         return self._tolerant(image.time, keyword)
 
+    def date(self, image: Header, keyword: str) -> datetime | None:
+        """Midnight of a date; None when it is absent or unreadable.
+
+        Parameters
+        ----------
+        image, keyword : the tag
+
+        Returns
+        -------
+        datetime or None
+        """
+        return self._tolerant(image.date, keyword)
+
     def _tolerant(self, read: Callable[[str], _Read | None], keyword: str) -> _Read | None:
         try:
             return read(keyword)
@@ -169,7 +175,7 @@ def clock_of(image: Header) -> WallClock:
     -------
     WallClock
     """
-    return WallClock(zone_of(image), began=IMAGE_CLOCK.beginning(image))
+    return WallClock(zone_of(image))
 
 
 # -------------------------------------------------------------------------------------- zones

@@ -23,7 +23,7 @@ _REMEDY = "export it again, uncompressed"
 _OWN_REMEDY = "the file may be sound: check memory, TMPDIR and installation, and run again"
 
 
-def is_compressed(path: Path) -> bool:
+def needs_decoding(path: Path) -> bool:
     """Tell whether the pixels of a file, or the whole of it, are compressed.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -318,7 +318,6 @@ def scan_clock(
     if stated is None and not stated_times.keys:
         notes |= dict.fromkeys(_about_injections(series.images))
     clock = WallClock(zone, notes)
-    clock = replace(clock, began=clock.beginning(header))
     moments = {key: clock.date_time(header, key) for key in MOMENT_TAGS}
     durations = stated_times.durations_s
     if durations and len(durations) != len(frames):

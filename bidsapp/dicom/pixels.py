@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from bidsapp.data.sentences import refused, worded
-from bidsapp.dicom.decompress import decompress, is_compressed
+from bidsapp.dicom.decompress import decompress, needs_decoding
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, read_dataset, tag_name
 from bidsapp.dicom.pet_frames import Frame
@@ -256,7 +256,7 @@ def uncompressed(frames: Sequence[Frame], folder: Path) -> tuple[Frame, ...]:
         Pixels cannot be decoded.
     """
     paths = dict.fromkeys(image.path for frame in frames for image in frame)
-    if not (compressed := [path for path in paths if is_compressed(path)]):
+    if not (compressed := [path for path in paths if needs_decoding(path)]):
         return tuple(frames)
     copies = decompress(compressed, folder)
     return tuple(

@@ -21,9 +21,8 @@ from bidsapp.dicom.pet_frames import MOMENT_TAGS
 from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.volumes import is_volume
-from bidsapp.errors import BadDataError
 
-_DAY = timedelta(days=1)
+_DAY, _MIDNIGHT = timedelta(days=1), timedelta(0)
 _NEIGHBOURS = timedelta(hours=2)
 _LONGEST_SCAN = timedelta(hours=6)
 _DATE_TIME, _TIME = "AcquisitionDateTime", "AcquisitionTime"
@@ -83,31 +82,26 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
 
 
 def _over_midnight(series: Series) -> Series:
-    """Put frames after midnight on the next day, where one date was written into all images."""
+    """Put frames after midnight on the next day, where one date or none was written into all."""
     images, header = series.images, series.header
     clocks = [IMAGE_CLOCK.time_of_day(image, _TIME) for image in images]
-    known = [clock for clock in clocks if clock]  # 000000 stands for a removed time
-    dates = {image.text("AcquisitionDate") for image in images}
+    dates = {IMAGE_CLOCK.date(image, "AcquisitionDate") for image in images} - {None}
+    day, begins = IMAGE_CLOCK.beginning(header)
+    known = {clock for clock in (*clocks, None if dates else begins) if clock is not None}
+    if not any(_NEIGHBOURS > abs(shorter_way(clock)) > _MIDNIGHT for clock in known):
+        known.discard(_MIDNIGHT)  # 000000 stands for a removed time
     if len(dates) > 1 or not known or any(image.text(_DATE_TIME) for image in images):
         return series
-    after = [clock for clock in known if clock < max(known) - _DAY / 2]
-    before = [clock for clock in known if clock not in after]
-    if after and min(after) < _NEIGHBOURS:
-        after.append(timedelta(0))  # midnight sharp
-    if not after or _DAY + max(after) - min(before) > _LONGEST_SCAN:
+    after = {clock for clock in known if clock < max(known) - _DAY / 2}
+    if not after or _DAY + max(after) - min(known - after) > _LONGEST_SCAN:
         return series
-    try:
-        day = header.date("AcquisitionDate")
-    except BadDataError:
-        day = None
-    if day is None:
-        return series
-    next_day = (f"{day + _DAY:%Y%m%d}",)
+    day = next(filter(None, dates), day)
     dated = (
-        _changed(image, AcquisitionDate=next_day) if clock in after else image
+        _changed(image, AcquisitionDate=(f"{day + _DAY * (clock in after):%Y%m%d}",))
         for image, clock in zip(images, clocks, strict=True)
     )
-    return _remarked(replace(series, images=tuple(dated)), worded("frame-times", "over-midnight"))
+    series = replace(series, images=tuple(dated))
+    return _remarked(series, worded("frame-times", "over-midnight")) if dates else series
 
 
 def _begins(images: Sequence[Header], start: datetime) -> bool:

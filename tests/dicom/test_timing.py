@@ -18,12 +18,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from bidsapp.bids.stated import NOTHING_STATED
 from bidsapp.dicom.header import headers_of
 from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
+from bidsapp.dicom.two_clocks import with_one_clock
 from bidsapp.errors import BadDataError
 
 
@@ -441,7 +443,7 @@ def test_frames_after_midnight_without_their_dates(missing: list[str]) -> None:
         for keyword in missing:
             delattr(data, keyword)
     headers = tuple(h for data in datasets for h in headers_of(data, Path("f")))
-    series = Series("1.2", 0, headers)
+    series = with_one_clock(Series("1.2", 0, headers), NOTHING_STATED)
     times = time_model(scan_clock(series, frames_of(series)))
     assert times.frame_start_s == (5400, 5700, 6000, 6300)
     assert f"{times.injection:%H:%M:%S}" == "22:25:00"
