@@ -81,11 +81,17 @@ def test_numbers_of_damaged_inputs_on_the_page_are_those_of_the_tests():
     assert tuple(map(int, stated)) == numbers
 
 
-def test_benchmarks_find_all_that_they_import():
+def test_benchmarks_find_all_that_they_import_and_print_their_help():
     loop = (
         "import runpy, sys\nfor script in sys.argv[1:]:\n"
         "    sys.path.insert(0, script.rpartition('/')[0])\n"
-        "    runpy.run_path(script, run_name='imported')"
+        "    sys.argv[:] = [script, '--help']\n"
+        "    try:\n"
+        "        runpy.run_path(script, run_name='__main__')\n"
+        "        sys.exit(f'{script} does not print its help')\n"
+        "    except SystemExit as end:\n"
+        "        if end.code:\n"
+        "            raise\n"
     )
     scripts = sorted(map(str, (ROOT / "tests" / "benchmarks").glob("*.py")))
     assert len(scripts) > 20

@@ -7,6 +7,7 @@ Prints the tables of docs/longitudinal.md. Takes two minutes.
 
 from __future__ import annotations
 
+import argparse
 import math
 
 import numpy as np
@@ -141,6 +142,7 @@ def controls(people: int) -> float:
 
 def main() -> None:
     """Print every table."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     print("change: tracer, from, to | interval holds | reliable | limit CL")
     for code in tracers():
         for before, after in ((0.0, 0.0), (80.0, 80.0), (10.0, 40.0), (10.0, 90.0)):

@@ -10,8 +10,8 @@ intervals made from these pairs hold what PiB showed in the others.
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -186,6 +186,9 @@ def _row(*cells: str | int, found: Thirds) -> str:
 
 def main() -> None:
     """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pairs", type=Path, nargs="?", help="public table of paired scans")
+    options = parser.parse_args()
     rng = np.random.default_rng(0)
     print("| simulated tracer | pairs | interval | least load | middle | most |")
     for kind, found in pib_coverage(rng, 300).items():
@@ -194,8 +197,8 @@ def main() -> None:
         for pairs in (35, 50, 74, 300):
             for kind, found in tracer_coverage(rng, drawn, pairs, 300).items():
                 print(_row(name, pairs, kind, found=found), flush=True)
-    if len(sys.argv) > 1:
-        every = read_pairs(Path(sys.argv[1]))
+    if options.pairs is not None:
+        every = read_pairs(options.pairs)
         tune, report = halves(every)
         print("\n| grows until | deviance, half to tune | half to report | all |")
         for end in (20, 30, 40, 50, 60, 80, 100, 1e9):

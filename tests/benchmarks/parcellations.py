@@ -11,8 +11,8 @@ of two other heads, centred on it.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -103,4 +103,8 @@ def _centred(numbers, place, centre):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("t1ws", type=Path, nargs="+")
+    options = parser.parse_args()
+    main(options.labels, options.t1ws)

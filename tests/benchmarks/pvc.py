@@ -7,6 +7,7 @@ The phantom is that of tests/core/regions/test_pvc.py, blurred in closed form.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bidsapp.core.regions.pvc import gtm, in_voxels, iterative_yang, rbv, region
 
 def main() -> None:
     """Print errors in per cent: two ribbons of grey matter, white matter, a nucleus."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for psf_mm in PSFS:
         pet = _pet(psf_mm)
         regions = region_maps(_parts(psf_mm, sharp=True).astype(np.float32))

@@ -8,6 +8,7 @@ in 400 labels, as a workflow would; random images, since time does not depend on
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
@@ -62,5 +63,6 @@ def many_frames() -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for what, seconds in {**all_atlases(), **many_frames()}.items():
         print(f"{what}: {seconds:.2f} s")

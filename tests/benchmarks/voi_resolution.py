@@ -8,7 +8,7 @@ did not move, are measured as `--voi-resolution 1` measures them.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -40,4 +40,6 @@ def main(output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("output_dir", type=Path)
+    main(parser.parse_args().output_dir)
