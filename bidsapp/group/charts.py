@@ -9,18 +9,18 @@ from statistics import mean, median, quantiles, stdev
 from markupsafe import Markup
 
 from bidsapp.data import read_table
-from bidsapp.data.literature import Band, PublishedScale, accumulation, scale
+from bidsapp.data.literature import Band, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
 from bidsapp.group.tables import Row
 from bidsapp.grouping import grouped
 from bidsapp.plain import count, natural, shortened
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left, legend_entry
+from bidsapp.report.axes import WIDTH, Axis, bands, bottom, chart, left, legend_entry
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import join, tag
+from bidsapp.report.svg import polyline, stroke, tag
 
 _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0
@@ -124,17 +124,17 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         return None
     axis = Axis(scale().low, scale().high)
     height = 34 + _ROW * len(shown)
-    parts = [bands(axis, scale(), height)]
+    parts = [bands(axis, scale(), 24, height - 24, label_y=16, faint=True)]
     for line, group in enumerate(shown):
         y = 78 + _ROW * line
         parts += [
-            tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
+            stroke("rule", (axis.start, axis.end), (y, y)),
             tag("text", group.name, " ", tag("tspan", len(group.places), class_="muted"),
                 x=20, y=y - 36),
         ]  # fmt: skip
         if group.quartiles:
             at = axis.at(group.median)
-            parts.append(tag("line", class_="median", x1=at, x2=at, y1=y - 27, y2=y + 27))
+            parts.append(stroke("median", (at, at), (y - 27, y + 27)))
         parts += _dots(rows, group, axis, y)
     parts.append(bottom(axis, height, "CL", 25))
     medians = "; ".join(
@@ -143,31 +143,6 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
     )
     words = Words.of("distribution", f"-{by}", by=by, source=scale().source.short, medians=medians)
     return chart(words, height + 42, parts)
-
-
-def bands(axis: Axis, known: PublishedScale, height: float) -> Markup:
-    """Bands of the Centiloid scale behind a chart, with their names above.
-
-    Parameters
-    ----------
-    axis : of the Centiloid
-    known : the published scale
-    height : of the chart in the view box
-
-    Returns
-    -------
-    Markup
-    """
-    parts = []
-    for band in known.bands:
-        begin = axis.at(known.low if band.lower is None else band.lower)
-        end = axis.at(known.high if band.upper is None else band.upper)
-        parts += [
-            tag("rect", class_=f"band-{band.name} faint", x=begin, y=24, width=end - begin,
-                height=height - 24),
-            tag("text", band.label, class_="mid muted", x=(begin + end) / 2, y=16),
-        ]  # fmt: skip
-    return join(parts)
 
 
 def _dots(rows: Sequence[Row], group: Group, axis: Axis, y: float) -> list[Markup]:
@@ -258,11 +233,8 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
             edges += [middle - spread, middle + spread]
             words += f", limits {number(middle - spread)} to {number(middle + spread)} CL"
         sentences.append(words)
-        parts += [
-            tag("line", class_="limit", x1=axis.start, x2=axis.end, y1=upright.at(edge),
-                y2=upright.at(edge))
-            for edge in edges
-        ]  # fmt: skip
+        ends = axis.start, axis.end
+        parts += [stroke("limit", ends, (upright.at(edge), upright.at(edge))) for edge in edges]
         parts += _dots_or_specks(rows, [
             (place, axis.at(rows[place]["centiloid_wc"]), upright.at(difference),
              f"{number(difference)} CL")
@@ -301,7 +273,7 @@ def outlier_strips(
     for line, measure in enumerate(measures):
         y = 34 + 30.0 * line
         parts += [
-            tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y),
+            stroke("rule", (axis.start, axis.end), (y, y)),
             tag("text", labels.get(measure, measure), class_="end", x=axis.start - 10, y=y + 4),
         ]
         parts += _dots_or_specks(rows, [
@@ -322,10 +294,9 @@ def _marks_over_time(axis: Axis, upright: Axis) -> list[Markup]:
             if mark.over_time and upright.low < mark.at < upright.high:
                 y = upright.at(mark.at)
                 parts += [
-                    tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y,
-                        stroke_dasharray="4 3"),
+                    stroke("rule", (axis.start, axis.end), (y, y), stroke_dasharray="4 3"),
                     tag("text", f"{mark.at:g} CL", class_="muted", x=axis.end + 4, y=y + 4),
-                ]  # fmt: skip
+                ]
     return parts
 
 
@@ -374,8 +345,7 @@ def spaghetti(
     parts = [left(upright, 58, axis.end, "Centiloid, CL"), bottom(axis, 284, unit)]
     parts += _marks_over_time(axis, upright)
     if treated and axis.low < 0:
-        zero = axis.at(0.0)
-        parts.append(tag("line", class_="median", x1=zero, x2=zero, y1=34, y2=280))
+        parts.append(stroke("median", (axis.at(0.0), axis.at(0.0)), (34, 280)))
 
     def group(course: Course) -> str:
         if coloured is None:
@@ -393,10 +363,7 @@ def spaghetti(
             (axis.at(time), upright.at(value))
             for time, value in zip(course.times, course.values, strict=True)
         ]
-        path = "M" + "L".join(f"{x} {y}" for x, y in points)
-        parts.append(
-            tag("path", class_="line", d=path, stroke=colour, stroke_opacity=0.4 if many else 0.8)
-        )
+        parts.append(polyline(points, colour, stroke_opacity=0.4 if many else 0.8))
         marks += [(place, x, y, None) for place, (x, y) in zip(course.places, points, strict=True)]
     parts += _dots_or_specks(rows, marks, 1.6 if many else 3.0)
     parts += [

@@ -6,13 +6,12 @@ import numpy as np
 from scipy import stats
 
 from bidsapp.data.literature import scale
-from bidsapp.group.charts import bands
 from bidsapp.group.cutoffs import CutOffs
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left
+from bidsapp.report.axes import WIDTH, Axis, bands, bottom, chart, left
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import tag
+from bidsapp.report.svg import polyline, stroke, tag
 
 _BIN = 5.0  # CL
 _FEWEST = 8  # people: fewer are seen one by one in the distribution
@@ -46,15 +45,18 @@ def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
         ]
     most = max(float(counts.max()), *(float(curve.max()) for curve in curves), 1.0)
     upright = Axis(0.0, most * 1.05, _BASE, _TOP)
-    parts = [bands(axis, scale(), _BASE), left(upright, axis.start, axis.end, "participants")]
+    parts = [
+        bands(axis, scale(), 24, _BASE - 24, label_y=16, faint=True),
+        left(upright, axis.start, axis.end, "participants"),
+    ]
     parts += [
         tag("rect", class_="frame", x=axis.at(edge), y=upright.at(count),
             width=axis.at(edge + _BIN) - axis.at(edge), height=_BASE - upright.at(count))
         for edge, count in zip(edges[:-1].tolist(), counts.tolist(), strict=True) if count
     ]  # fmt: skip
     for curve, colour in zip(curves, CURVES, strict=False):
-        places = [f"{axis.at(a)} {upright.at(b)}" for a, b in zip(x, curve.tolist(), strict=True)]
-        parts.append(tag("path", class_="line", d="M" + "L".join(places), stroke=colour))
+        points = zip(map(axis.at, x), map(upright.at, curve.tolist()), strict=True)
+        parts.append(polyline(points, colour))
     described = [f"{len(cutoffs.values)} participants by their first scan"]
     estimated = [
         row for row in cutoffs.rows if row["cutoff"] is not None and row["cutoff_low"] is not None
@@ -64,7 +66,7 @@ def cutoff_histogram(cutoffs: CutOffs) -> Figure | None:
         at, y = axis.at(row["cutoff"]), _TOP + 14 + 20.0 * line
         low, high = axis.at(row["cutoff_low"]), axis.at(row["cutoff_high"])
         parts += [
-            tag("line", class_="median", x1=at, x2=at, y1=_TOP, y2=_BASE),
+            stroke("median", (at, at), (_TOP, _BASE)),
             tag("path", class_="span", d=f"M{low} {y - 4:g}v8m0 -4H{high}m0 -4v8"),
             tag("text", f"{WORDS[row['method']]} {number(row['cutoff'])} CL", x=right, y=y + 4),
         ]

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
 
+from bidsapp.data.literature import PublishedScale
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import join, tag
+from bidsapp.report.svg import join, stroke, tag
 
 WIDTH = 760.0
 _MARGIN = 16.0
@@ -112,6 +113,34 @@ def chart(words: Words, height: float, parts: Iterable[Markup]) -> Figure:
     return Figure(**asdict(words), width=WIDTH, height=height, drawing=join(parts))
 
 
+def bands(axis: Axis, known: PublishedScale, top: float, height: float, *, label_y: float,
+          faint: bool = False) -> Markup:  # fmt: skip
+    """Bands of the Centiloid scale.
+
+    Parameters
+    ----------
+    axis : of the Centiloid
+    known : the published scale
+    top, height : of the bands in the view box
+    label_y : where their names stand
+    faint : whether a chart is drawn on them
+
+    Returns
+    -------
+    Markup
+    """
+    parts = []
+    for band in known.bands:
+        begin = axis.at(known.low if band.lower is None else band.lower)
+        end = axis.at(known.high if band.upper is None else band.upper)
+        kind, label = f"band-{band.name}{' faint' * faint}", f"mid{' muted' * faint}"
+        parts += [
+            tag("rect", class_=kind, x=begin, y=top, width=end - begin, height=height),
+            tag("text", band.label, class_=label, x=(begin + end) / 2, y=label_y),
+        ]
+    return join(parts)
+
+
 def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Markup:
     """Axis below a chart, with its title at the right end.
 
@@ -127,9 +156,9 @@ def bottom(axis: Axis, y: float, title: str, step: float | None = None) -> Marku
     Markup
     """
     return join([
-        tag("line", class_="tick", x1=axis.start, x2=axis.end, y1=y, y2=y),
+        stroke("tick", (axis.start, axis.end), (y, y)),
         *(
-            tag("line", class_="tick", x1=axis.at(tick), x2=axis.at(tick), y1=y, y2=y + 5)
+            stroke("tick", (axis.at(tick), axis.at(tick)), (y, y + 5))
             + tag("text", words, class_="mid muted", x=axis.at(tick), y=y + 19)
             for tick, words in _labelled(axis.ticks(step))
         ),
@@ -153,7 +182,7 @@ def left(axis: Axis, x: float, right: float, title: str) -> Markup:
     """
     return join([
         *(
-            tag("line", class_="rule", x1=x, x2=right, y1=axis.at(tick), y2=axis.at(tick))
+            stroke("rule", (x, right), (axis.at(tick), axis.at(tick)))
             + tag("text", words, class_="end muted", x=x - 6, y=axis.at(tick) + 4)
             for tick, words in _labelled(axis.ticks(about=5))
         ),
@@ -176,8 +205,8 @@ def legend_entry(x: float, line: int, colour: str, words: str) -> Markup:
     Markup
     """
     y = 40 + 18.0 * line
-    stroke = tag("line", x1=x, x2=x + 18, y1=y, y2=y, stroke=colour, stroke_width=3)
-    return stroke + tag("text", words, x=x + 24, y=y + 4)
+    sample = stroke(None, (x, x + 18), (y, y), stroke=colour, stroke_width=3)
+    return sample + tag("text", words, x=x + 24, y=y + 4)
 
 
 def _labelled(ticks: list[float]) -> list[tuple[float, str]]:

@@ -16,10 +16,10 @@ from markupsafe import Markup
 from bidsapp.data.literature import PublishedScale
 from bidsapp.plain import shortened
 from bidsapp.record import ScanRecord
-from bidsapp.report.axes import WIDTH, Axis, bottom, chart, left, legend_entry
+from bidsapp.report.axes import WIDTH, Axis, bands, bottom, chart, left, legend_entry
 from bidsapp.report.figure import Figure, Words
 from bidsapp.report.render import number
-from bidsapp.report.svg import tag
+from bidsapp.report.svg import stroke, tag
 
 # Told apart on white, on black, in print and by most people who see colours differently
 # (Okabe & Ito); each curve has a name at its end besides.
@@ -51,18 +51,11 @@ def centiloid_scale(
     """
     axis = Axis(scale.low, scale.high)
     top = 38.0
-    parts = []
-    for part in scale.bands:
-        begin = axis.at(scale.low if part.lower is None else part.lower)
-        end = axis.at(scale.high if part.upper is None else part.upper)
-        parts += [
-            tag("rect", class_=f"band-{part.name}", x=begin, y=top, width=end - begin, height=26),
-            tag("text", part.label, class_="mid", x=(begin + end) / 2, y=top + 18),
-        ]
+    parts = [bands(axis, scale, top, 26, label_y=top + 18)]
     for tick in axis.ticks(25):
         at = axis.at(tick)
         parts += [
-            tag("line", class_="tick", x1=at, x2=at, y1=top + 26, y2=top + 32),
+            stroke("tick", (at, at), (top + 26, top + 32)),
             tag("text", number(tick, 0), class_="mid muted", x=at, y=top + 46),
         ]
     parts += [
@@ -71,7 +64,7 @@ def centiloid_scale(
     ]
     for row, (reference, marks) in enumerate(scale.cutoffs):
         y = top + 86 + 22 * row
-        parts.append(tag("line", class_="rule", x1=axis.start, x2=axis.end, y1=y, y2=y))
+        parts.append(stroke("rule", (axis.start, axis.end), (y, y)))
         parts += [
             tag("path", class_="diamond", d=f"M{axis.at(mark.at)} {y - 5:g}l5 5l-5 5l-5 -5z")
             for mark in marks
@@ -81,7 +74,7 @@ def centiloid_scale(
     intervals = intervals or {}
     parts.append(_pin(axis, value, list(intervals.values()), top))
     height = top + 86 + 22 * len(scale.cutoffs)
-    bands = "; ".join(f"{band.label} CL, {band.meaning}" for band in scale.bands)
+    listed = "; ".join(f"{part.label} CL, {part.meaning}" for part in scale.bands)
     between = "".join(
         f"Its 95 % interval of {name} is {number(low)} to {number(high)} CL. "
         for name, (low, high) in intervals.items()
@@ -93,7 +86,7 @@ def centiloid_scale(
         source=scale.source.short,
         placed=placed,
         between=between,
-        bands=bands,
+        bands=listed,
     )
     return chart(texts, height, parts)
 
@@ -105,7 +98,7 @@ def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top
         pin = tag("path", class_="pin", d=f"M{at + 12 * beyond} {top - 10:g}l{-12 * beyond} -7v14z")
     else:
         pin = tag("path", class_="pin", d=f"M{at} {top:g}l-8 -13h16z")
-        pin += tag("line", class_="pin", x1=at, x2=at, y1=top + 26, y2=top + 33, stroke_width=2.5)
+        pin += stroke("pin", (at, at), (top + 26, top + 33), stroke_width=2.5)
     for height, interval in zip((5, 3), intervals, strict=False):
         low, high = map(axis.at, interval)
         y = top - 6
@@ -284,7 +277,7 @@ def curves(
                             width=end - begin, height=180))  # fmt: skip
     if limit is not None:
         y = upright.at(limit)
-        parts.append(tag("line", class_="limit", x1=58, x2=horizontal.end, y1=y, y2=y))
+        parts.append(stroke("limit", (58, horizontal.end), (y, y)))
     for place, (label, line) in enumerate(lines.items()):
         colour = CURVES[place % len(CURVES)]
         path = ""

@@ -143,44 +143,53 @@ def _texts() -> dict[str, dict[str, str]]:
     return tomllib.loads((Path(__file__).parent / "figures.toml").read_text("utf-8"))
 
 
-@dataclass(frozen=True)
-class Figure:
+@dataclass(frozen=True, kw_only=True)
+class Figure(Words):
     """A finished figure.
 
     Attributes
     ----------
-    name : short, for file names
-    title, caption : shown around it
-    alt : says in words what it shows, for those who cannot see it
     width, height : of the view box
     drawing : SVG elements over the layers
     layers : first one shown
     outlines : names of the groups of lines that can be switched off (class ``outline``)
     """
 
-    name: str
-    title: str
-    caption: str
-    alt: str
     width: float
     height: float
     drawing: Markup
     layers: tuple[Layer, ...] = ()
     outlines: tuple[str, ...] = ()
 
-    def svg(self, ident: str, pixels: Pixels = FULL) -> Markup:
-        """Element for a page, whose style sheet it follows.
+    def svg(self, ident: str, pixels: Pixels | None = FULL) -> Markup:
+        """Element for a page, whose style sheet it follows, or for a file.
 
         Parameters
         ----------
         ident : unique in the page
-        pixels : how they are kept
+        pixels : how they are kept in a page; None for a file, which brings its own style
 
         Returns
         -------
         Markup
         """
-        return self._svg(ident, pixels)
+        for_page = pixels is not None
+        described = self.alt if for_page else f"{self.alt} {self.caption}"
+        return tag(
+            "svg",
+            tag("title", self.title, id=f"{ident}-t"),
+            tag("desc", described, id=f"{ident}-d"),
+            NOTHING if for_page else tag("style", Markup(asset("figure.css") + asset("chart.css"))),
+            join(_layer(number, layer, pixels) for number, layer in enumerate(self.layers)),
+            self.drawing,
+            xmlns=None if for_page else "http://www.w3.org/2000/svg",
+            viewBox=f"0 0 {self.width:g} {self.height:g}",
+            width=None if for_page else self.width,
+            height=None if for_page else self.height,
+            class_="picture" if self.layers else "chart",
+            role="img",
+            aria_labelledby=f"{ident}-t {ident}-d",
+        )
 
     def standalone(self) -> str:
         """Text of an SVG file that brings its own style; the caption is its description.
@@ -189,7 +198,7 @@ class Figure:
         -------
         str
         """
-        return f"{_XML}{self._svg(self.name, None)}\n"
+        return f"{_XML}{self.svg(self.name, None)}\n"
 
     def save(self, path: str | Path) -> Path:
         """Write the figure as an SVG file.
@@ -212,26 +221,7 @@ class Figure:
 
     def _repr_svg_(self) -> str:
         """Show the figure in a notebook."""
-        return str(self._svg(self.name, None))
-
-    def _svg(self, ident: str, pixels: Pixels | None) -> Markup:
-        for_page = pixels is not None
-        described = self.alt if for_page else f"{self.alt} {self.caption}"
-        return tag(
-            "svg",
-            tag("title", self.title, id=f"{ident}-t"),
-            tag("desc", described, id=f"{ident}-d"),
-            NOTHING if for_page else tag("style", Markup(asset("figure.css") + asset("chart.css"))),
-            join(_layer(number, layer, pixels) for number, layer in enumerate(self.layers)),
-            self.drawing,
-            xmlns=None if for_page else "http://www.w3.org/2000/svg",
-            viewBox=f"0 0 {self.width:g} {self.height:g}",
-            width=None if for_page else self.width,
-            height=None if for_page else self.height,
-            class_="picture" if self.layers else "chart",
-            role="img",
-            aria_labelledby=f"{ident}-t {ident}-d",
-        )
+        return str(self.svg(self.name, None))
 
 
 def _layer(number: int, layer: Layer, pixels: Pixels | None) -> Markup:

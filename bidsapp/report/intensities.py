@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -13,7 +11,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.report.axes import WIDTH, Axis, bottom, chart, legend_entry
 from bidsapp.report.charts import CURVES
 from bidsapp.report.figure import Figure, Words
-from bidsapp.report.svg import tag
+from bidsapp.report.svg import path, polyline, tag
 
 _NAMES = {"GM": "grey matter", "WM": "white matter", "CSF": "fluid", "other": "everything else"}
 _TOP, _FLOOR, _LEFT = 18.0, 214.0, 24.0
@@ -55,11 +53,13 @@ def intensity_histogram(content: IntensityModel) -> Figure:
     up = Axis(0.0, 1.05 * max(counts.max(), sum(lines.values()).max()), _FLOOR, _TOP)
     edges = np.linspace(low, high, counts.size + 1)
     parts = [_bars(counts, edges, across, up), bottom(across, _FLOOR + 4, "intensity")]
-    parts.append(_line(x, sum(lines.values()), across, up, "var(--ink)", dashed=True))
+    places = list(map(across.at, x))
+    whole = zip(places, map(up.at, sum(lines.values())), strict=True)
+    parts.append(polyline(whole, "var(--ink)", stroke_dasharray="5 4"))
     for place, (name, line) in enumerate(lines.items()):
         colour = CURVES[place % len(CURVES)]
         parts += [
-            _line(x, line, across, up, colour),
+            polyline(zip(places, map(up.at, line), strict=True), colour),
             legend_entry(WIDTH - 138, place, colour, _NAMES.get(name, name)),
         ]
     peaks = "; ".join(
@@ -85,23 +85,5 @@ def _bars(
     for count, begin, end in zip(counts, edges[:-1], edges[1:], strict=True):
         corners += [(begin, count), (end, count)]
     corners.append((edges[-1], 0.0))
-    path = _path([(across.at(a), up.at(b)) for a, b in corners])
-    return tag("path", class_="frame", d=f"{path}Z")
-
-
-def _line(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    across: Axis,
-    up: Axis,
-    colour: str,
-    *,
-    dashed: bool = False,
-) -> Markup:
-    path = _path([(across.at(a), up.at(b)) for a, b in zip(x, y, strict=True)])
-    dashes = "5 4" if dashed else None
-    return tag("path", class_="line", d=path, stroke=colour, stroke_dasharray=dashes)
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{a:g} {b:g}" for a, b in points)
+    outline = path((across.at(a), up.at(b)) for a, b in corners)
+    return tag("path", class_="frame", d=f"{outline}Z")

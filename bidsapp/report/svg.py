@@ -54,6 +54,60 @@ def text(value: Any) -> Markup:
     return escape(_NOT_XML.sub(" ", str(value)))
 
 
+def stroke(
+    kind: str | None, x: tuple[float, float], y: tuple[float, float], **attributes: Any
+) -> Markup:
+    """Write a straight line.
+
+    Parameters
+    ----------
+    kind : class of the style sheet; None without
+    x, y : of its two ends
+    **attributes : as of `tag`
+
+    Returns
+    -------
+    Markup
+
+    >>> stroke("tick", (1, 1), (2, 7))
+    Markup('<line class="tick" x1="1" x2="1" y1="2" y2="7"/>')
+    """
+    return tag("line", class_=kind, x1=x[0], x2=x[1], y1=y[0], y2=y[1], **attributes)
+
+
+def polyline(points: Iterable[tuple[float, float]], colour: str, **attributes: Any) -> Markup:
+    """Write a line through points.
+
+    Parameters
+    ----------
+    points : in order
+    colour : CSS
+    **attributes : as of `tag`
+
+    Returns
+    -------
+    Markup
+    """
+    return tag("path", class_="line", d=path(points), stroke=colour, **attributes)
+
+
+def path(points: Iterable[tuple[float, float]]) -> str:
+    """Path through points.
+
+    Parameters
+    ----------
+    points : in order
+
+    Returns
+    -------
+    str
+
+    >>> path([(1, 2.5), (3, 4)])
+    'M1 2.5L3 4'
+    """
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
+
+
 def join(parts: Iterable[Markup]) -> Markup:
     """Concatenate elements.
 
