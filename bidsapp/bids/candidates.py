@@ -18,8 +18,7 @@ from bidsapp.bids.values import number_in
 from bidsapp.bids.windows import is_in_window
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import tau_tracers, tau_voi_files
 from bidsapp.data.tracers import (

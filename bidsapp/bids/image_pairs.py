@@ -23,8 +23,7 @@ from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.stated import with_flag, with_values
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer, named_tracers

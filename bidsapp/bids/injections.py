@@ -14,8 +14,7 @@ from bidsapp.bids.raw_dataset import RawDataset
 from bidsapp.bids.values import shorter_way
 from bidsapp.bids.windows import is_in_window, wanted_s
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.data.tracers import window_rule
 from bidsapp.io.nifti import read_grid
 from bidsapp.plain import some

@@ -16,8 +16,7 @@ from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.image_pairs import ImagePair, PairRow
 from bidsapp.bids.stated import with_flag
 from bidsapp.data import package_text
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.errors import CannotCreateError, CentipetError, cannot_write
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.image_names import NIFTI, json_beside, nifti_ending

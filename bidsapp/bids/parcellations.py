@@ -12,8 +12,7 @@ from pathlib import Path
 from bidsapp.bids.entities import bids_stem
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.plain import some
 from bidsapp.settings import AtlasChoice, Processing
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.series_texts import (
     denies_attenuation,
     image_words,

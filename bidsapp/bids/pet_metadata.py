@@ -27,8 +27,7 @@ from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, number
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.series_texts import is_unknown
 from bidsapp.errors import BadDataError
 

@@ -31,8 +31,7 @@ from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.bids.windows import choose_window
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import read_shape
 from bidsapp.settings import Processing

@@ -9,7 +9,7 @@ from typing import Any
 
 from bidsapp.bids.stated import with_flag
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.plain import some
 

@@ -15,8 +15,7 @@ from typing import Any
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
 from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 
 _ROUNDING_S = 1.0
 _SAME_CLOCK_S = 60.0

@@ -26,8 +26,7 @@ from bidsapp.bids.limits import LATE_INJECTION_S, YEARS
 from bidsapp.bids.values import DAY_S, UNDATED, as_list, clock_seconds, is_number, since_midnight
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.reading import parse_json, read_text
 from bidsapp.plain import some

@@ -12,8 +12,7 @@ from typing import Any
 from bidsapp.bids.limits import FAR_T1W, LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.series_texts import (
     image_words,
     names_contrast,

@@ -16,7 +16,7 @@ from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.t1w_choice import choose_t1w
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.grouping import grouped
 

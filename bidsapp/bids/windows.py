@@ -19,8 +19,7 @@ from bidsapp.core.frames.frames import (
     refusal,
 )
 from bidsapp.core.quality import Flag, QualityLevel
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.tracers import Tracer, window_rule
 from bidsapp.errors import BadDataError
 from bidsapp.settings import Processing

@@ -12,8 +12,7 @@ from bidsapp import __version__
 from bidsapp.calibrate.tables import read_rows
 from bidsapp.core.quality import flagged
 from bidsapp.data import read_table, tupled
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.tracers import tracer_from_name, tracers
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.hashes import file_hash

@@ -1,10 +1,11 @@
-"""Sentences about inputs that are refused or doubtful, from a table (``sentences.toml``)."""
+"""Sentences from tables: refusals and remarks (``sentences.toml``), flags (``flags.toml``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 from bidsapp.plain import shortened
@@ -30,21 +31,7 @@ def worded(topic: str, why: str, /, **values: Any) -> str:
     >>> worded("frame-times", "half-day", who="FrameTimesStart")[:51]
     'FrameTimesStart puts frames more than half a day ap'
     """
-    return str(read_table("sentences")[topic][why].format(**limited(values)))
-
-
-def limited(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a sentence, texts of others cut where nobody would read on.
-
-    Parameters
-    ----------
-    values : in place of the words in braces
-
-    Returns
-    -------
-    dict
-    """
-    return {k: shortened(v, _MOST_LETTERS) if isinstance(v, str) else v for k, v in values.items()}
+    return _filled(read_table("sentences")[topic][why], values)
 
 
 def refused(topic: str, why: str, /, **values: Any) -> BadDataError:
@@ -60,3 +47,30 @@ def refused(topic: str, why: str, /, **values: Any) -> BadDataError:
     BadDataError
     """
     return BadDataError(worded(topic, why, **values))
+
+
+def worded_flag(code: str, why: str = "always", /, **values: Any) -> Flag:
+    """Flag with the sentence of a row.
+
+    Parameters
+    ----------
+    code : of the flag
+    why : row, of a code that has several
+    **values : in place of the words in braces
+
+    Returns
+    -------
+    Flag
+
+    Examples
+    --------
+    >>> worded_flag("t1w-far", "bids", image="a_T1w.nii", days=400).message
+    'a_T1w.nii is 400 days from this PET: check that the head has not changed'
+    """
+    return Flag(code, _filled(read_table("flags")[code][why], values))
+
+
+def _filled(sentence: str, values: Mapping[str, Any]) -> str:
+    """Sentence with its values, of which texts of others are cut where nobody would read on."""
+    short = {k: shortened(v, _MOST_LETTERS) if isinstance(v, str) else v for k, v in values.items()}
+    return sentence.format(**short)

@@ -11,7 +11,7 @@ import numpy as np
 from bidsapp.bids.limits import LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.series_texts import denies_attenuation, names_no_attenuation
 from bidsapp.dicom.agent import Agent, contrast_agent
 from bidsapp.dicom.habits import name_matches, tables

@@ -16,8 +16,7 @@ from bidsapp.bids.pet_metadata import prefix_doubts
 from bidsapp.bids.sidecar_keys import CASE
 from bidsapp.bids.stated import Metadata, flags_of
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import IMAGE_CLOCK

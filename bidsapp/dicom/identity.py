@@ -18,8 +18,7 @@ from pathlib import Path
 
 from bidsapp.bids.raw_tables import read_cells
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.volumes import is_volume
 from bidsapp.errors import BadDataError

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
 from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.tracers import half_lives_s
 from bidsapp.dicom.clocks import IMAGE_CLOCK, Notes, WallClock, clock_of, zone_of_series
 from bidsapp.dicom.habits import tables

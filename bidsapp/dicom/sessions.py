@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from bidsapp.bids.limits import FAR_T1W
 from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey

@@ -6,8 +6,7 @@ import re
 
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
 from bidsapp.data.tracers import Tracer
 from bidsapp.dicom.habits import tables

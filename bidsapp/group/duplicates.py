@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from bidsapp.core.quality import Flag
 from bidsapp.data import REFERENCES, read_table
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.group.tables import Row
 from bidsapp.plain import some
 from bidsapp.record import ScanRecord, Status

@@ -10,7 +10,7 @@ from typing import Any
 from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
 from bidsapp.group.tables import Row, on_two_calendars

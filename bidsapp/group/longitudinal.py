@@ -22,8 +22,8 @@ from bidsapp.core.statistics.change import (
     weighted_slope,
 )
 from bidsapp.data import REFERENCES, TARGET, read_table
-from bidsapp.data.flags import worded_flag
 from bidsapp.data.literature import accumulation, scale
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
 from bidsapp.group.tables import Row
 from bidsapp.group.visits import CONSECUTIVE, Match, Visits, match

@@ -10,7 +10,7 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.core.statistics.location import shift
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.group.longitudinal import flag_columns
 from bidsapp.group.outliers import LIMIT, Score
 from bidsapp.group.tables import Row

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.grouping import grouped
 from bidsapp.record import ScanRecord
 

@@ -19,7 +19,7 @@ from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import window_rule
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, named, written_tables

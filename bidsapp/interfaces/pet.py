@@ -19,7 +19,7 @@ from bidsapp.core.quantification.resolution import kernel_to, measure_resolution
 from bidsapp.core.quantification.scale import Scale, TauScale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import prefixed_errors

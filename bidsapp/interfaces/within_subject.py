@@ -18,8 +18,7 @@ from bidsapp.core.anatomy.within_subject import (
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged, is_beyond
 from bidsapp.data import read_table, template_mask
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, named, save_rigid

@@ -16,7 +16,7 @@ from bidsapp.bids.derivatives import is_inside, output_path
 from bidsapp.bids.entities import ENTITY_ORDER, parse_entities
 from bidsapp.bids.seals import sealed
 from bidsapp.core.quality import Flag, QualityLevel
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_text
 from bidsapp.io.reading import parse_json, read_text

@@ -12,8 +12,8 @@ from bidsapp.core.quantification.scale import CentiloidResult
 from bidsapp.core.regions.corrected import Corrected
 from bidsapp.core.registration.motion import LEAST_CORRECTED_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
-from bidsapp.data.flags import worded_flag
 from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
+from bidsapp.data.sentences import worded_flag
 from bidsapp.io.tsv import finite_number
 from bidsapp.record.model import (
     Kinetics,

@@ -22,7 +22,7 @@ from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged
 from bidsapp.data import priors, read_table, stripped_priors, template_mask, vois
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.image_names import nifti_ending

@@ -15,7 +15,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import flagged
 from bidsapp.core.registration.motion import FrameAlignment, align_frames, align_parts
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.record import RecordPart
 from bidsapp.record.model import FieldOfView

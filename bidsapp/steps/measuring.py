@@ -33,10 +33,10 @@ from bidsapp.data import TARGET, mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.calibrations import read_calibration, read_tau_calibration
-from bidsapp.data.flags import worded_flag
 from bidsapp.data.label_table import pairs_of_sides, side_of
 from bidsapp.data.norms import read_norms
 from bidsapp.data.reference_regions import Reference, chosen_references
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tau import tau_voi_files
 from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import BadDataError, UsageError

@@ -19,8 +19,8 @@ from bidsapp.core.regions.atlas_checks import (
     of_another_head,
 )
 from bidsapp.data.atlases import Atlas, atlas, sides_of
-from bidsapp.data.flags import worded_flag
 from bidsapp.data.reference_regions import chosen_references
+from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.hashes import file_hash
 from bidsapp.settings import AtlasChoice, Processing

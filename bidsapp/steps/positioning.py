@@ -22,7 +22,7 @@ from bidsapp.core.registration.rigid import BOUND_MM, RigidFit, register
 from bidsapp.data import priors, read_table
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.data.atlases import nearest_regions
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w

@@ -11,8 +11,7 @@ import pytest
 
 import bidsapp
 from bidsapp.data import read_table
-from bidsapp.data.flags import worded_flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.errors import BadDataError
 
 PACKAGE = Path(bidsapp.__file__).parent

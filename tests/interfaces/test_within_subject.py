@@ -10,7 +10,7 @@ import pytest
 
 from bidsapp.core.anatomy.within_subject import WithinSubject
 from bidsapp.core.quality import Flag
-from bidsapp.data.flags import worded_flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.interfaces import within_subject
 
 SHAPE = (8, 8, 8)
