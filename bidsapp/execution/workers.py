@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import active_children, connection, get_context, parent_process
-from multiprocessing.context import ForkServerContext
+from tempfile import gettempdir
 
 from threadpoolctl import threadpool_limits
 
@@ -29,6 +29,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 # So that each worker starts in milliseconds.
 _PRELOADED = "bidsapp.execution.preloaded"
+
+_LONGEST_TMPDIR = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxxxxxx
 
 # Of malloc(3) of glibc: what is set -> bytes.
 _MALLOC = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 64 << 20)}
@@ -81,9 +83,9 @@ def _fork(count: int) -> None:
     global _workers, _count
     os.environ.update(ONE_THREAD)
     import_module(_PRELOADED)
-    _workers = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin)
     _count = count
-    try:
+    try:  # a pool needs semaphores, which lie in /dev/shm
+        _workers = ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_begin)
         _workers.submit(int).result()  # the first task forks them all, before the pool has threads
     except (OSError, RuntimeError) as error:  # no process or no thread; of a worker: a broken pool
         for worker in active_children():  # begun already, and the exit would wait for them
@@ -119,6 +121,8 @@ def workers(count: int) -> ProcessPoolExecutor:
 def new_workers(count: int) -> ProcessPoolExecutor:
     """Start workers besides those of the run, from a fork server without threads.
 
+    Where its socket has no place they are started one by one, which takes some seconds.
+
     Parameters
     ----------
     count : processes
@@ -128,9 +132,17 @@ def new_workers(count: int) -> ProcessPoolExecutor:
     ProcessPoolExecutor
     """
     os.environ.update(ONE_THREAD)
-    server: ForkServerContext = get_context("forkserver")
-    server.set_forkserver_preload([_PRELOADED])
-    return ProcessPoolExecutor(count, mp_context=server, initializer=_begin)
+    context = get_context("forkserver" if _has_room_for_socket() else "spawn")
+    context.set_forkserver_preload([_PRELOADED])
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
+
+
+def _has_room_for_socket() -> bool:
+    """Whether the path of a socket, of at most 107 bytes (unix(7)), may lie in ``TMPDIR``."""
+    try:
+        return len(os.fsencode(gettempdir())) < _LONGEST_TMPDIR
+    except OSError:  # no folder for temporary files can be written
+        return False
 
 
 def dismiss_workers() -> None:

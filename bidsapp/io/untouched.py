@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 
 # Variables that name settings, too.
@@ -43,22 +42,22 @@ def load(name: str) -> ModuleType:
 
 @contextmanager
 def _nothing_to_find(name: str) -> Iterator[None]:
-    """Be in an empty folder that is home as well."""
+    """Be in a folder without settings, that of this module, which is home as well."""
     variables = dict(os.environ)
     folder_before = None
     with suppress(OSError):  # somebody removed it
         folder_before = Path.cwd()
-    with TemporaryDirectory() as empty:
-        try:
-            os.chdir(empty)
-            os.environ |= {"HOME": empty, "NIPYPE_CONFIG_DIR": empty}
-            for pointer in _POINTERS:
-                os.environ.pop(pointer, None)
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(variables)
-            os.chdir(folder_before or "/")
+    here = str(Path(__file__).parent)
+    try:
+        os.chdir(here)
+        os.environ |= {"HOME": here, "NIPYPE_CONFIG_DIR": here}
+        for pointer in _POINTERS:
+            os.environ.pop(pointer, None)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(variables)
+        os.chdir(folder_before or "/")
 
 
 @contextmanager

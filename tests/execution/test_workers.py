@@ -111,6 +111,36 @@ except WorkerLostError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_semaphores_that_cannot_be_made_are_told():
+    """As where there is no /dev/shm, or where it is read-only."""
+    assert told("""
+import multiprocessing.synchronize
+from bidsapp.errors import WorkerLostError
+def refused(*_):
+    raise OSError(30, "Read-only file system")
+multiprocessing.synchronize._multiprocessing.SemLock = refused
+try:
+    with forked_workers(2):
+        print("forked")
+except WorkerLostError as error:
+    print("--nprocs 1" in str(error), "/dev/shm" in str(error))
+print(module._workers)
+""") == ["True", "True", "None"]
+
+
+def test_workers_start_where_a_socket_has_no_place(tmp_path):
+    """In a TMPDIR whose path is longer than the 107 bytes of a socket."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    script = f"""
+os.environ["TMPDIR"] = {str(folder)!r}
+if __name__ == "__main__":
+    print(workers(1).submit(abs, -7).result())
+"""
+    assert told(script) == ["7"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_workers_end_with_a_run_although_another_worker_hangs(tmp_path):
     pids = tmp_path / "pids"
     script = f"""

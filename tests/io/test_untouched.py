@@ -51,6 +51,11 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     }  # fmt: skip
 
 
+def test_a_run_without_a_folder_for_temporary_files():
+    code = "import tempfile; tempfile.tempdir = '/nowhere'; import bidsapp.cli.participant"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 READS = """
 import sys
 from bidsapp.io.nifti import load_volume
