@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,9 @@ from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of
+from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracer_from_name
-from bidsapp.errors import StorageError
+from bidsapp.errors import BusyError, StorageError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
 from bidsapp.interfaces.transfer import Image, Rigid, Tables, WarpArrays
@@ -36,7 +38,7 @@ Entities = dict[str, str]
 
 
 def named(output_dir: str | Path, *files: Path) -> list[str]:
-    """Names of files and of their sidecars.
+    """Hashes and names of files that were just written, and of their sidecars.
 
     Parameters
     ----------
@@ -46,10 +48,17 @@ def named(output_dir: str | Path, *files: Path) -> list[str]:
     Returns
     -------
     list of str
-        POSIX paths relative to the dataset, without repetition.
+        ``sha256:<hex> <name>``: POSIX paths relative to the dataset, without repetition.
     """
     both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))
-    return [path.relative_to(output_dir).as_posix() for path in both]
+    return [f"{_hash(path)} {path.relative_to(output_dir).as_posix()}" for path in both]
+
+
+def _hash(path: Path) -> str:
+    try:
+        return file_hash(path)
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: it was removed during the run; run again") from error
 
 
 @interface("written", always_run=True)
@@ -68,7 +77,7 @@ def SaveImages(
     Returns
     -------
     list of str
-        Names of the files, relative to the dataset; no paths, whose contents nipype would hash.
+        Hashes and names of the files, see `named`; no paths, whose contents nipype would hash.
     """
     paths = []
     for key, stored in images.items():
@@ -195,7 +204,7 @@ def SaveResult(
     planned : record of the scan as planned
     pet : raw PET
     parts : what each step gives to the record
-    written : by the nodes that must come before
+    written : by the nodes that must come before, see `named`
     t1w, others : raw T1w, if there is one; other raw images behind it
 
     Returns
@@ -206,18 +215,21 @@ def SaveResult(
     Raises
     ------
     StorageError
-        An output was removed during the run.
+        An output, or a raw image, was removed during the run.
+    BusyError
+        Another run replaced an output.
     """
     raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
     raw |= {path.name: path for path in others}
-    try:
-        outputs = {n: file_hash(Path(output_dir) / n) for n in sorted({*written})}
-    except FileNotFoundError as error:
-        raise StorageError(f"{error.filename}: it was removed during the run; run again") from error
+    outputs = {}
+    for digest, name in sorted((entry.split(" ", 1) for entry in written), key=itemgetter(1)):
+        outputs[name] = _hash(Path(output_dir) / name)
+        if outputs[name] != digest:  # its numbers would stand beside images of others
+            raise BusyError(worded("workers", "replaced", path=name))
     record = completed_record(
         planned,
         parts,
-        inputs={name: file_hash(path) for name, path in raw.items()},
+        inputs={name: _hash(path) for name, path in raw.items()},
         voxels={name: voxel_hash(path) for name, path in raw.items()},
         outputs=outputs,
     )
@@ -256,7 +268,7 @@ def SaveTables(
     Returns
     -------
     written
-        Names of the files.
+        As `SaveImages`.
     record
         The record with the paths of the tables.
     """
@@ -290,7 +302,7 @@ def written_tables(
     Returns
     -------
     list of str
-        Names of the files.
+        Hashes and names of the files, see `named`.
     dict of str
         Name of the table by atlas.
     """

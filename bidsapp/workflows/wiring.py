@@ -65,7 +65,7 @@ class Flow:
     workflow : nipype's
     sidecars : of the files that its steps write
     records : what its steps give to the record of a scan, in the order of the record
-    written : names of the files that its steps write
+    written : hashes and names of the files that its steps write
     """
 
     def __init__(self, label: str, sidecars: Sidecars) -> None:

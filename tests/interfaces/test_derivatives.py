@@ -9,7 +9,8 @@ import pytest
 from bidsapp.bids.derivatives import output_path
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
-from bidsapp.interfaces.derivatives import SaveImages
+from bidsapp.errors import BusyError, StorageError
+from bidsapp.interfaces.derivatives import SaveImages, SaveResult, named
 from bidsapp.interfaces.regions import SaveRatios
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.io.nifti import save_frames
@@ -65,3 +66,17 @@ def test_frames_have_their_duration_in_seconds(tmp_path):
     assert header.get_zooms() == (2.0, 2.0, 2.0, 300.0)
     assert header.get_xyzt_units() == ("mm", "sec")
     assert _codes(header) == (SCANNER, SCANNER)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"), [(lambda path: path.write_text("of another run"), BusyError),
+                           (lambda path: path.unlink(), StorageError)],
+)  # fmt: skip
+def test_no_record_of_files_that_were_replaced_or_removed(tmp_path, changed, error):
+    image = tmp_path / "sub-1_pet.nii.gz"
+    for path in (image, tmp_path / "sub-1_pet.json"):
+        path.write_text("of this run")
+    written = named(tmp_path, image)
+    changed(image)
+    with pytest.raises(error, match="sub-1_pet"):
+        SaveResult._function(tmp_path, planned=None, pet=image, parts=[], written=written)
