@@ -23,11 +23,12 @@ from bidsapp.data.series_texts import (
 _ATTENUATION = "ATTN"  # of CorrectedImage
 _OTHER_CORRECTIONS = ("ScatterCorrectionMethod", "RandomsCorrectionMethod")
 _MODALITIES = {"PT": "PT", "PET": "PT", "MR": "MR", "MRI": "MR", "CT": "CT"}
+_OWN_KEYS = {"MR": ("EchoTime", "RepetitionTime"), "PT": ("FrameTimesStart", "FrameDuration")}
 _DESCRIPTIONS = ("SeriesDescription", "ReconMethodName")
 
 
 def other_modality(sidecar: Mapping[str, Any], expected: str) -> str | None:
-    """Modality of an image by its sidecar when it is another one.
+    """What a sidecar says of the modality of its image when that is another one.
 
     Parameters
     ----------
@@ -37,10 +38,20 @@ def other_modality(sidecar: Mapping[str, Any], expected: str) -> str | None:
     Returns
     -------
     str or None
-        None where it is none or the expected one.
+        Keys; None where it is the expected one, or nothing is said.
+
+    Examples
+    --------
+    >>> other_modality({"Modality": "CT"}, "PT"), other_modality({"Modality": "PET"}, "PT")
+    ('Modality CT', None)
+    >>> other_modality({"EchoTime": 0.003, "RepetitionTime": 2.3}, "PT")
+    'EchoTime and RepetitionTime'
     """
     modality = str(sidecar.get("Modality")).strip().upper()
-    return modality if _MODALITIES.get(modality, expected) != expected else None
+    if modality in _MODALITIES:
+        return None if _MODALITIES[modality] == expected else f"Modality {modality}"
+    keys = next(keys for kind, keys in _OWN_KEYS.items() if kind != expected)
+    return None if any(is_unknown(sidecar.get(key)) for key in keys) else " and ".join(keys)
 
 
 def unquantifiable(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str | None:

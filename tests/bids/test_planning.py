@@ -75,8 +75,23 @@ def test_an_image_that_its_sidecar_calls_another_kind_is_refused(raw):
     plan = plan_of(raw)
     assert [scan.participant for scan in plan.scans] == ["1"]
     mr, pt = (failure.message for failure in plan.failures)
-    assert "sub-2_pet.nii.gz: its sidecar says Modality MR, so it is not a PET" in mr
-    assert "sub-3_T1w.nii.gz: its sidecar says Modality PT, so it is not a T1w" in pt
+    assert "sub-2_pet.nii.gz: its sidecar has Modality MR, so it is not a PET" in mr
+    assert "sub-3_T1w.nii.gz: its sidecar has Modality PT, so it is not a T1w" in pt
+
+
+def test_an_image_whose_sidecar_has_what_only_another_kind_has_is_refused(raw):
+    for label in "123":
+        raw.t1w(f"sub-{label}")
+    raw.pet("sub-1", EchoTime=None, RepetitionTime="n/a")
+    raw.pet("sub-2", EchoTime=0.003, RepetitionTime=2.3, SeriesDescription="t1_mprage")
+    raw.pet("sub-3")
+    side = raw.root / "sub-3" / "anat" / "sub-3_T1w.json"
+    side.write_text('{"FrameTimesStart": [5400], "FrameDuration": [1200]}')
+    plan = plan_of(raw)
+    assert [scan.participant for scan in plan.scans] == ["1"]
+    mr, pt = (failure.message for failure in plan.failures)
+    assert "its sidecar has EchoTime and RepetitionTime, so it is not a PET" in mr
+    assert "its sidecar has FrameTimesStart and FrameDuration, so it is not a T1w" in pt
 
 
 @pytest.mark.parametrize(
