@@ -269,12 +269,23 @@ def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     local = IMAGE_CLOCK.time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
-    apart = shorter_way(local - since_midnight(moment))
-    steps = round(apart / _ZONE_STEP)
-    zone = own + steps * _ZONE_STEP
-    if abs(apart - steps * _ZONE_STEP) > _SAME_EVENT or not _ZONES[0] <= zone <= _ZONES[1]:
-        return None
-    return zone
+    between = zones_apart(shorter_way(local - since_midnight(moment)))
+    return None if between is None or not _ZONES[0] <= own + between <= _ZONES[1] else own + between
+
+
+def zones_apart(difference: timedelta) -> timedelta | None:
+    """Difference of two zones that makes two clocks differ at one event; None when none does.
+
+    Parameters
+    ----------
+    difference : between the clocks
+
+    Returns
+    -------
+    timedelta or None
+    """
+    between = round(difference / _ZONE_STEP) * _ZONE_STEP
+    return between if abs(difference - between) <= _SAME_EVENT else None
 
 
 def _written_like_the_series(images: Sequence[Header]) -> bool:

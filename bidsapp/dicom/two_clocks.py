@@ -3,6 +3,8 @@
 An anonymiser, a gateway or a console may change one of them, or write the time of the series into
 one and those of the frames into the other.  What tells frames apart counts, else what begins with
 the series; where neither is clear the scan is refused, for each would give another uptake time.
+A series that has one time of day in all its tags may have been given it by an anonymiser: it counts
+only where the other time lies a difference of time zones off.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from datetime import datetime, timedelta
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import midnight, shorter_way, since_midnight
 from bidsapp.data.sentences import refused, worded
-from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series
+from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series, zones_apart
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import MOMENT_TAGS
 from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
@@ -74,9 +76,12 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     if max(apart) <= CLOCKS_DISAGREE:
         return _used(series, _DATE_TIME)
     begins = [_begins(images, start) for start in starts]
-    if not since_midnight(by_moment[0]) or begins == [False, True]:
+    in_zones = zones_apart(shorter_way(since_midnight(starts[0]) - since_midnight(starts[1])))
+    by_series = begins == [False, True] and (in_zones is not None or not _may_be_dummies(images))
+    if not since_midnight(by_moment[0]) or by_series:
         return _used(replace(series, images=tuple(without)), _TIME)
-    if begins == [True, False] or stated.scan_start_s is not None or stated.frame_start_s:
+    by_moment_alone = begins[0] and (not begins[1] or of_series == [False, True])
+    if by_moment_alone or stated.scan_start_s is not None or stated.frame_start_s:
         return _used(series, _DATE_TIME)
     raise refused("frame-times", "two-clocks")
 
@@ -102,6 +107,12 @@ def _over_midnight(series: Series) -> Series:
     )
     series = replace(series, images=tuple(dated))
     return _remarked(series, worded("frame-times", "over-midnight")) if dates else series
+
+
+def _may_be_dummies(images: Sequence[Header]) -> bool:
+    """Whether all times of day are one, which says less than a time that each event has itself."""
+    tags = (_TIME, "SeriesTime", "StudyTime")
+    return len({IMAGE_CLOCK.time_of_day(image, tag) for image in images for tag in tags}) == 1
 
 
 def _begins(images: Sequence[Header], start: datetime) -> bool:

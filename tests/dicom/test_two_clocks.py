@@ -122,6 +122,36 @@ def test_one_time_of_all_frames_may_be_wrong_too(tmp_path: Path, which: str) -> 
     assert "contradict each other" in flags(sidecar)
 
 
+@pytest.mark.parametrize("pet", [STATIC, DYNAMIC])
+def test_one_time_of_day_everywhere_may_be_a_dummy(tmp_path: Path, pet: Pet) -> None:
+    """25 min off is no zone: the uptake time would be wrong by as much."""
+
+    def edit(data: Dataset, number: int) -> None:
+        date_time(0)(data, number)
+        data.AcquisitionTime = data.SeriesTime = data.StudyTime = "120000"
+
+    assert "SeriesTime does not tell which is right" in converted(tmp_path / "a", pet, edit)
+
+    def with_study(data: Dataset, number: int) -> None:
+        edit(data, number)
+        data.StudyTime = "115130"
+
+    assert "AcquisitionTime was used" in flags(converted(tmp_path / "b", pet, with_study))
+
+
+def test_frames_that_begin_after_their_series_as_reference_times_say(tmp_path: Path) -> None:
+    """One time of the acquisition in all frames, of which those of the first hour are left out."""
+
+    def edit(data: Dataset, number: int) -> None:
+        date_time(0)(data, number)
+        data.AcquisitionTime = data.SeriesTime = data.StudyTime = "103430"
+        data.FrameReferenceTime = str(1000 * (3600 + 150 + 300 * (number // 9)))
+
+    sidecar = converted(tmp_path, DYNAMIC, edit)
+    assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert "AcquisitionDateTime was used" in flags(sidecar)
+
+
 @pytest.mark.parametrize("injected", [datetime(2021, 3, 2, 22, 20), datetime(2021, 3, 2, 22, 21)])
 def test_one_date_of_frames_before_and_after_midnight(tmp_path: Path, injected: datetime) -> None:
     """Anonymisers write one; the third frame of the first scan is at midnight sharp."""
