@@ -16,6 +16,7 @@ from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.series_texts import (
     image_words,
     names_contrast,
+    names_stripped,
     projection_word,
     states_agent,
 )
@@ -33,11 +34,11 @@ _SHOWN = 4
 def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tuple[Flag, ...]]:
     """Pick the T1w that places a PET: same session first, else the nearest session.
 
-    Within a session one without contrast agent, of a whole head, of all echoes, original and not
-    much coarser than another comes first, as sidecars and headers say; among equals the plainest
-    name (fewest entities beside participant and session, then the lowest run), because ``acq-`` and
-    ``rec-`` mark variants. Whenever there was a choice a flag says what was chosen and how to
-    choose otherwise. A participant without a T1w gets none, and a flag that says so.
+    Within a session one without contrast agent, of a whole head, with its skull, of all echoes,
+    original and not much coarser than another comes first, as sidecars and headers say; among
+    equals the plainest name (fewest entities beside participant and session, then the lowest run),
+    because ``acq-`` and ``rec-`` mark variants. Whenever there was a choice a flag says what was
+    chosen and how to choose otherwise. A participant without a T1w gets none, and a flag.
 
     Parameters
     ----------
@@ -98,22 +99,32 @@ class _Look:
     contrast: str | None
     scout: str | None  # by its sidecar
     slab: str | None  # by its grid
+    stripped: str | None
     echo: str | None
     derived: str | None
     edge_mm: float | None  # longest of a voxel; None when the header cannot be read
     coarser: bool = False
 
     @property
+    def _reasons(self) -> tuple[str | None, ...]:
+        coarse = f"voxels of {self.edge_mm:.1f} mm" if self.coarser else None
+        return (
+            self.contrast,
+            self.scout,
+            self.slab,
+            self.stripped,
+            self.echo,
+            self.derived,
+            coarse,
+        )
+
+    @property
     def rank(self) -> tuple[bool, ...]:
-        reasons = (self.contrast, self.scout, self.slab, self.echo, self.derived)
-        return (*(reason is not None for reason in reasons), self.coarser)
+        return tuple(reason is not None for reason in self._reasons)
 
     def told(self, best: _Look) -> str:
         """Name, and why another one was taken."""
-        why = [self.contrast, self.scout, self.slab, self.echo, self.derived]
-        if self.coarser:
-            why.append(f"voxels of {self.edge_mm:.1f} mm")
-        both = zip(why, self.rank, best.rank, strict=False)
+        both = zip(self._reasons, self.rank, best.rank, strict=True)
         reason = next((text for text, has, best_has in both if has and not best_has), None)
         return f"{self.image.path.name} ({reason or 'its name is less plain'})"
 
@@ -148,6 +159,7 @@ def _look(t1w: RawImage, dataset: RawDataset, *, alone: bool) -> _Look:
         contrast=_contrast(t1w, sidecar),
         scout=scout and f"ImageType says {scout}",
         slab=slab,
+        stripped=_stripped(t1w, sidecar),
         echo=f"echo-{t1w.entities['echo']} alone" if "echo" in t1w.entities else None,
         derived="ImageType says DERIVED" if "DERIVED" in words else None,
         edge_mm=edge,
@@ -167,6 +179,14 @@ def _contrast(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:
     names[f"acq-{t1w.entities.get('acq')}"] = t1w.entities.get("acq")
     texts = {where: text for where, text in names.items() if isinstance(text, str)}
     return next((where for where, text in texts.items() if names_contrast(text)), None)
+
+
+def _stripped(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:
+    """What says that the skull was taken away; the priors of whole heads are the better ones."""
+    if sidecar.get("SkullStripped") is True:
+        return "SkullStripped is true"
+    labels = {key: t1w.entities.get(key, "") for key in ("acq", "rec")}
+    return next((f"{key}-{label}" for key, label in labels.items() if names_stripped(label)), None)
 
 
 def _grid_problem(path: Path) -> tuple[str | None, float | None]:

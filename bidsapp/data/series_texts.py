@@ -157,6 +157,25 @@ def names_contrast(text: str) -> bool | None:
     return True if _matches("with_contrast", text) else None
 
 
+def names_stripped(label: str) -> bool:
+    """Whether a label without separators says that the skull was taken away.
+
+    Parameters
+    ----------
+    label : of an entity
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> names_stripped("skullstripped"), names_stripped("noSkull"), names_stripped("withskull")
+    (True, True, False)
+    """
+    return _matches("stripped", label)
+
+
 def states_agent(text: str) -> bool | None:
     """Whether the field of the contrast agent names one; None when it is empty.
 

@@ -96,6 +96,8 @@ HEAD = ((40, 44, 40), (3.0, 3.0, 3.0))
         ("sub-1_ce-gadolinium", HEAD, {}, "ce-gadolinium"),
         ("sub-1", HEAD, {"ContrastBolusIngredient": "GADOLINIUM"}, "ContrastBolusIngredient"),
         ("sub-1", HEAD, {"SeriesDescription": "T1 MPRAGE post KM"}, "SeriesDescription"),
+        ("sub-1_acq-skullstripped", HEAD, {}, "acq-skullstripped"),
+        ("sub-1", HEAD, {"SkullStripped": True}, "SkullStripped is true"),
         ("sub-1", ((26, 30, 40), (5.0, 5.0, 3.0)), {}, "slices 5.0 mm"),
     ],
 )
@@ -104,6 +106,7 @@ def test_a_plain_name_loses_by_what_sidecar_and_grid_say(raw, plain, shape, side
     told(
         grid(raw.t1w("sub-1_acq-mprage_rec-norm"), *HEAD),  # the plain sidecar applies to it, too
         ImageType="ORIGINAL", ContrastBolusIngredient="none", SeriesDescription="MPRAGE",
+        SkullStripped=False,
     )  # fmt: skip
     raw.pet("sub-1")
     name, flags = chosen(raw)
