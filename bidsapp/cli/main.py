@@ -158,7 +158,7 @@ def _level(settings: Settings, progress: Progress) -> int:
     if settings.boilerplate_only:
         from bidsapp.report.methods import boilerplate
 
-        print(boilerplate(processing=settings.processing).as_markdown(), end="")
+        print(boilerplate(settings.processing).as_markdown(), end="")
         return ExitCode.OK
     for sentence in idle_options(settings):
         progress.warn(sentence)

@@ -298,7 +298,7 @@ def _prepare_output(settings: Settings, people: Collection[str]) -> None:
     processing = settings.processing
     atlases = (*processing.atlases, *processing.derivatives)
     write_atlases(settings.output_dir, atlases, masks=processing.write_masks)
-    text = boilerplate(processing=settings.processing).as_markdown()
+    text = boilerplate(settings.processing).as_markdown()
     write_text(settings.output_dir / "logs" / "CITATION.md", text)
 
 

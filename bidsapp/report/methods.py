@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from bidsapp import __version__
@@ -252,20 +253,18 @@ class Recipe:
         return float(value)
 
 
-def boilerplate(codes: Iterable[str] | None = None, processing: Processing = _DEFAULT) -> Methods:
+def boilerplate(processing: Processing = _DEFAULT) -> Methods:
     """Describe what this version would do, before or without any scan.
 
     Parameters
     ----------
-    codes : tracers to describe; None for all
     processing : options of the run
 
     Returns
     -------
     Methods
     """
-    chosen = tracers() if codes is None else codes
-    uses = [TracerUse.of_tracer(code, processing) for code in chosen]
+    uses = [TracerUse.of_tracer(code, processing) for code in tracers()]
     return describe(uses, Recipe.of_processing(processing), (__version__,))
 
 
@@ -303,23 +302,21 @@ def describe(uses: Iterable[TracerUse], recipe: Recipe, versions: Iterable[str])
     targets = ["amyloid"] if uses or not recipe.tau else []
     targets += ["tau"] if recipe.tau else []
     paragraphs = [
-        f"{_listed(targets).capitalize()} PET was quantified with CentiPET "
-        f"{' and '.join(versions)}, a BIDS-App "
-        "({gorgolewski2017}) for PET-BIDS data ({norgaard2022}), built on Nipype "
-        "({gorgolewski2011}), NumPy ({harris2020}) and SciPy ({virtanen2020}).",
+        _said("software", targets=_listed(targets).capitalize(), versions=" and ".join(versions)),
         _normalisation(recipe),
-        f"{_motion(recipe)}{_windows(uses, recipe)} {_alignment(recipe)}The average was then "
-        "resampled once, trilinearly, from its native grid to the 2 mm template grid; "
-        f"{_smoothing(recipe)}.",
-        "Following the standard Centiloid method ({klunk2015}), the standardised uptake value "
-        "ratio (SUVR) was the mean uptake of the Centiloid cortical target volume divided by that "
-        "of the whole cerebellum; cerebellar grey matter, whole cerebellum with brainstem, and "
-        f"pons served as further references. {_equations(uses)}{_interval(recipe)}",
+        f"{_motion(recipe)}{_windows(uses, recipe)} {_alignment(recipe)}"
+        + _said("resampled", smoothing=_smoothing(recipe)),
+        _joined([_said("suvr"), *_equations(uses), _intervals(recipe)]),
         _tau(recipe),
-        _further(recipe),
+        _joined(_further(recipe)),
     ]
     cited = [use.source for use in uses if use.source and use.source.doi]
     return _with_references([text for text in paragraphs if text], cited)
+
+
+def _said(row: str, **values: str) -> str:
+    """Sentence of a row of ``methods.toml``."""
+    return Template(_sentences()[row]).substitute(values)
 
 
 @cache
@@ -327,108 +324,28 @@ def _sentences() -> dict[str, str]:
     return tomllib.loads((Path(__file__).parent / "methods.toml").read_text("utf-8"))
 
 
-def _normalisation(recipe: Recipe) -> str:
-    words = _sentences()
-    with_t1w, alone = words["normalised"], words["pet_only"]
-    if any(method.startswith("template") for method in recipe.methods):
-        with_t1w += words["template"]
-    if not recipe.methods or "pet-only" not in recipe.methods:
-        return with_t1w
-    if recipe.methods == {"pet-only"}:
-        return alone[0].upper() + alone[1:]
-    return f"{with_t1w} Where there was no usable T1-weighted image, {alone}"
-
-
-def _motion(recipe: Recipe) -> str:
-    if not recipe.is_dynamic or recipe.parameters.get("motion_correction") is False:
-        return ""
-    return _sentences()["motion"]
-
-
-def _smoothing(recipe: Recipe) -> str:
-    for option in ("smooth_fwhm_mm", "target_resolution_mm"):
-        if (width_mm := recipe.number(option)) is not None:
-            return PROCESSING[option].phrase.format(width_mm)
-    return "no smoothing was applied"
-
-
-def _interval(recipe: Recipe) -> str:
-    if not recipe.has_interval:
-        return ""
-    names = PROCESSING["interval"].phrases
-    chosen = str(recipe.parameters.get("interval", Interval.PIB))
-    return (
-        " Centiloids have two 95 % intervals: one of the same tracer scanned again, from image "
-        "noise and a within-person coefficient of variation of "
-        f"{100 * repeatability():g} % ({{smith2023}}), and one of what PiB would have shown, which "
-        "adds the uncertainty of the anchors of the scale, of the conversion of the tracer and of "
-        f"the pipeline. Bands and cut-offs were read by the interval of "
-        f"{names.get(chosen, names[Interval.PIB])}."
-    )
-
-
-def _further(recipe: Recipe) -> str:
-    """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
-    sentences = [_regions(recipe), _references(recipe)]
-    if recipe.parameters.get("initial_transform"):
-        sentences.insert(0, PROCESSING["initial_transform"].phrase)
-    if recipe.has_kinetics:
-        models = recipe.phrases("kinetics")
-        sentences.append(
-            f"Dynamic scans were also analysed with {_listed(models)}." if models else ""
-        )
-    if methods := recipe.phrases("pvc"):
-        sentences.append(
-            f"Regional uptake is also given with correction for the partial volume effect by "
-            f"{_listed(methods)}."
-        )
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _regions(recipe: Recipe) -> str:
-    known, named = read_table("atlases"), []
-    programs = {n: definition["title"] for made in read_table("parcellations").values()
-                for n, definition in made.items()}  # fmt: skip
-    named += [
-        f"{name} ({programs[name]}{recipe.margin(name)})" for name in recipe.names("derivatives")
-    ]
-    for name in recipe.names("atlases"):
-        if name in known and name != "Centiloid":
-            named.append(f"{name} ({{{known[name]['reference']}}})")
-        elif name != "Centiloid":
-            named.append(f"{name} (of the user{recipe.margin(name)})")
-    return f"Regional uptake was measured in the atlas {_listed(named)}." if named else ""
-
-
-def _references(recipe: Recipe) -> str:
-    """Reference regions besides the four of the Centiloid project."""
-    known = read_table("reference_regions")
-    words = [
-        known[name]["description"][:1].lower() + known[name]["description"][1:]
-        if name in known
-        else f"{name} (of the user)"
-        for name in recipe.names("reference_regions")
-    ]
-    return f"SUVRs are also given over: {'; '.join(words)}." if words else ""
+def _joined(sentences: Iterable[str]) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _listed(items: Sequence[str]) -> str:
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
 
 
-def _tau(recipe: Recipe) -> str:
-    if not recipe.tau:
-        return ""
-    own = ""
-    if recipe.parameters.get("tau_calibration"):
-        own = "brought to those of the standard pipeline by lines of our own where there were any, "
-    return (
-        "Uptake of tau tracers was measured in the CenTauR volumes ({villemagne2023}) over that of "
-        f"their cerebellar grey matter; these SUVRs were {own}converted by published equations to "
-        "CenTauRz ({villemagne2023}) and, in the universal volume, to CenTauR ({leuzy2024})."
-    )
+def _normalisation(recipe: Recipe) -> str:
+    with_t1w, alone = _said("normalised"), _said("pet_only")
+    if any(method.startswith("template") for method in recipe.methods):
+        with_t1w += _said("template")
+    if "pet-only" not in recipe.methods:
+        return with_t1w
+    if recipe.methods == {"pet-only"}:
+        return alone[0].upper() + alone[1:]
+    return _said("mixed", with_t1w=with_t1w, alone=alone)
+
+
+def _motion(recipe: Recipe) -> str:
+    aligned = recipe.is_dynamic and recipe.parameters.get("motion_correction") is not False
+    return _said("motion") if aligned else ""
 
 
 def _windows(uses: list[TracerUse], recipe: Recipe) -> str:
@@ -436,45 +353,103 @@ def _windows(uses: list[TracerUse], recipe: Recipe) -> str:
         (f"{use.name}{', as stated by the user' if use.is_own else ''}", use.window_min)
         for use in uses
     ]
-    by_tracer = list(dict.fromkeys([*by_tracer, *sorted(recipe.tau)]))
     windows = ", ".join(
-        f"{start:g}\N{EN DASH}{end:g} min for {name}" for name, (start, end) in by_tracer
+        f"{start:g}\N{EN DASH}{end:g} min for {name}"
+        for name, (start, end) in dict.fromkeys([*by_tracer, *sorted(recipe.tau)])
     )
-    return (
-        "PET frames were averaged over the uptake window after injection"
-        f"{f' ({windows})' if windows else ''}, each weighted by its seconds inside the window."
-    )
+    return _said("averaged", windows=f" ({windows})" if windows else "")
 
 
 def _alignment(recipe: Recipe) -> str:
     placed = {method for method in recipe.methods if method != "pet-only"}
     if recipe.methods and not placed:
         return ""
-    nmi = _sentences()["aligned"]
-    if placed and all(method.endswith("nmi") for method in placed):
-        return f"{nmi}. "
-    only_some = "in part of the scans " if any(method.endswith("nmi") for method in placed) else ""
-    return f"{nmi}, and {only_some}{_sentences()['refined']}. "
+    by_information = [method.endswith("nmi") for method in placed]
+    if placed and all(by_information):
+        return f"{_said('aligned')}. "
+    only_some = "in part of the scans " if any(by_information) else ""
+    return f"{_said('aligned')}, and {only_some}{_said('refined')}. "
 
 
-def _equations(uses: list[TracerUse]) -> str:
-    lines, used, published = [], {}, True
+def _smoothing(recipe: Recipe) -> str:
+    for option in ("smooth_fwhm_mm", "target_resolution_mm"):
+        if (width_mm := recipe.number(option)) is not None:
+            return PROCESSING[option].phrase.format(width_mm)
+    return _said("not_smoothed")
+
+
+def _equations(uses: list[TracerUse]) -> Iterator[str]:
+    lines, used, published = [], set(), True
     for use in uses:
         if use.equation is not None and (source := use.source) is not None:
             line, sign = use.equation, "+" if use.equation.intercept >= 0 else _MINUS
-            used[use.name] = line
+            used.add(use.name)
             published &= bool(source.doi)
             lines.append(
                 f"{use.name}: CL = {line.slope:g} × SUVR {sign} {abs(line.intercept):g} "
                 f"({source.short})"
             )
-    sentences = []
     if lines:
         by = "published equations" if published else "the equations"
-        sentences.append(f"SUVRs were converted to Centiloids (CL) by {by}, {'; '.join(lines)}.")
+        yield _said("equations", by=by, lines="; ".join(lines))
     if bare := list(dict.fromkeys(use.name for use in uses if use.name not in used)):
-        sentences.append(f"SUVRs of {_listed(bare)} were not converted to Centiloids.")
-    return " ".join(sentences)
+        yield _said("no_equation", names=_listed(bare))
+
+
+def _intervals(recipe: Recipe) -> str:
+    if not recipe.has_interval:
+        return ""
+    names = PROCESSING["interval"].phrases
+    chosen = str(recipe.parameters.get("interval", Interval.PIB))
+    deciding = names.get(chosen, names[Interval.PIB])
+    return _said("intervals", percent=f"{100 * repeatability():g}", deciding=deciding)
+
+
+def _tau(recipe: Recipe) -> str:
+    if not recipe.tau:
+        return ""
+    own = _said("own_tau_lines") if recipe.parameters.get("tau_calibration") else ""
+    return _said("tau", own=own)
+
+
+def _further(recipe: Recipe) -> Iterator[str]:
+    """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
+    if recipe.parameters.get("initial_transform"):
+        yield PROCESSING["initial_transform"].phrase
+    if atlases := _atlases(recipe):
+        yield _said("atlases", names=_listed(atlases))
+    if references := _references(recipe):
+        yield _said("references", names="; ".join(references))
+    if recipe.has_kinetics and (models := recipe.phrases("kinetics")):
+        yield _said("kinetics", names=_listed(models))
+    if methods := recipe.phrases("pvc"):
+        yield _said("pvc", names=_listed(methods))
+
+
+def _atlases(recipe: Recipe) -> list[str]:
+    known = read_table("atlases")
+    programs = {n: definition["title"] for made in read_table("parcellations").values()
+                for n, definition in made.items()}  # fmt: skip
+    named = [
+        f"{name} ({programs[name]}{recipe.margin(name)})" for name in recipe.names("derivatives")
+    ]
+    for name in recipe.names("atlases"):
+        if name in known and name != "Centiloid":
+            named.append(f"{name} ({{{known[name]['reference']}}})")
+        elif name != "Centiloid":
+            named.append(f"{name} (of the user{recipe.margin(name)})")
+    return named
+
+
+def _references(recipe: Recipe) -> list[str]:
+    """Reference regions besides the four of the Centiloid project."""
+    known = read_table("reference_regions")
+    return [
+        known[name]["description"][:1].lower() + known[name]["description"][1:]
+        if name in known
+        else f"{name} (of the user)"
+        for name in recipe.names("reference_regions")
+    ]
 
 
 def _with_references(paragraphs: list[str], further: list[Citation]) -> Methods:

@@ -27,7 +27,7 @@ OWN = ReferenceChoice("own", "AAL3", ("1",))
 @pytest.mark.parametrize("code", list(tracers()))
 def test_equation_and_window_of_each_tracer_are_told(code):
     tracer = tracers()[code]
-    text = boilerplate([code]).as_markdown()
+    text = boilerplate().as_markdown()
     sign = "+" if tracer.equation.intercept > 0 else "\N{MINUS SIGN}"
     assert f"{tracer.equation.slope:g} × SUVR {sign} {abs(tracer.equation.intercept):g}" in text
     assert f"{tracer.window_min[0]:g}\N{EN DASH}{tracer.window_min[1]:g} min" in text
@@ -46,8 +46,8 @@ def test_everything_cited_is_listed_once_and_nothing_else_but_sources():
 
 
 def test_the_alignment_is_the_one_used():
-    assert "linear combination" in boilerplate(["PIB"]).paragraphs[2]
-    nmi = boilerplate(["PIB"], Processing(pet_to_t1w=PetToT1w.NMI))
+    assert "linear combination" in boilerplate().paragraphs[2]
+    nmi = boilerplate(Processing(pet_to_t1w=PetToT1w.NMI))
     assert "linear combination" not in nmi.paragraphs[2]
 
 
@@ -83,7 +83,7 @@ def test_the_alignment_is_the_one_used():
     ],
 )
 def test_options_are_told_and_cited(options, told, cited):
-    methods = boilerplate(["PIB"], Processing(**options))
+    methods = boilerplate(Processing(**options))
     assert told in " ".join(methods.paragraphs)
     assert cited is None or any(item.full.startswith(cited) for item in methods.references)
 
@@ -142,4 +142,4 @@ def test_a_within_subject_template_is_told_where_there_was_one(tmp_path):
     assert "unbiased within-subject template (Reuter et al. 2012)" in text
     assert "blurred tissue maps" in text and "10.1016/j.neuroimage.2012.02.084" in text
     assert "within-subject" not in boilerplate().as_markdown()
-    assert "within-subject" in boilerplate(processing=Processing(longitudinal=True)).as_markdown()
+    assert "within-subject" in boilerplate(Processing(longitudinal=True)).as_markdown()
