@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
 from bidsapp.bids.entities import parse_entities
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.resample import displaced
@@ -43,12 +43,46 @@ def t1w_entities(record: ScanRecord) -> Entities:
     return tuple((parse_entities(record.t1w_source or "") or record.entities).items())
 
 
-def t1w_to_pet(path: Path) -> NDArray[np.float64]:
-    """``T1wToPet`` of the sidecar of a transform, 4 x 4, RAS mm.
+def file_of(output_dir: Path, record: ScanRecord, key: str) -> Path:
+    """Place of a derivative of a scan, or of its T1w.
 
     Parameters
     ----------
-    path : of the sidecar
+    output_dir : root of the derivative dataset
+    record : of the scan
+    key : of the table of outputs
+
+    Returns
+    -------
+    Path
+    """
+    of_t1w = outputs()[key].datatype == "anat"
+    entities = dict(t1w_entities(record)) if of_t1w else record.entities
+    return output_path(output_dir, key, entities)
+
+
+def warp_of(output_dir: Path, record: ScanRecord) -> Path:
+    """Warp that brings the T1w of a scan to the template, or without a T1w the PET itself.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of the scan
+
+    Returns
+    -------
+    Path
+    """
+    return file_of(output_dir, record, "pet_warp" if record.t1w_source is None else "warp")
+
+
+def t1w_to_pet(output_dir: Path, record: ScanRecord) -> NDArray[np.float64]:
+    """T1w world -> PET world of a scan, 4 x 4, RAS mm: ``T1wToPet`` beside its transform.
+
+    Parameters
+    ----------
+    output_dir : root of the derivative dataset
+    record : of the scan
 
     Returns
     -------
@@ -59,6 +93,7 @@ def t1w_to_pet(path: Path) -> NDArray[np.float64]:
     BadDataError
         It holds none that can be inverted.
     """
+    path = sidecar_path(file_of(output_dir, record, "xfm"))
     try:
         content: Any = json.loads(path.read_text("utf-8"))
         matrix = np.asarray(content["T1wToPet"], np.float64)
@@ -102,7 +137,7 @@ class Transforms:
         -------
         Grid
         """
-        return read_grid(self._path(_IMAGE[self._known(space)]))
+        return read_grid(file_of(self.output_dir, self.record, _IMAGE[self._known(space)]))
 
     def points(self, points: NDArray[np.floating], space: str, other: str) -> NDArray[np.float64]:
         """Where points of a space lie in another one: what brings images of the other one here.
@@ -138,15 +173,11 @@ class Transforms:
             )
         return space
 
-    def _path(self, key: str) -> Path:
-        of_t1w = key in ("t1w", "warp", "warp_inverse")
-        entities = dict(t1w_entities(self.record)) if of_t1w else self.record.entities
-        return output_path(self.output_dir, key, entities)
-
     def _moved(self, points: NDArray[np.float64], space: str, beside: str) -> NDArray[np.float64]:
         if TEMPLATE_SPACE not in (space, beside):
-            matrix = t1w_to_pet(sidecar_path(self._path("xfm")))
+            matrix = t1w_to_pet(self.output_dir, self.record)
             return transform(inverse(matrix) if space == "pet" else matrix, points)
         key = "pet_warp" if "pet" in (space, beside) else "warp"
-        path = self._path(key if space == TEMPLATE_SPACE else f"{key}_inverse")
+        key = key if space == TEMPLATE_SPACE else f"{key}_inverse"
+        path = file_of(self.output_dir, self.record, key)
         return displaced(points, load_displacements(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, priors, template, template_mask, vois
@@ -22,7 +21,7 @@ from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_displacements, load_volume, read_frames, read_shape
 from bidsapp.record import ScanRecord, Status
-from bidsapp.record.transforms import Entities, t1w_entities, t1w_to_pet
+from bidsapp.record.transforms import file_of, t1w_entities, t1w_to_pet, warp_of
 from bidsapp.report import pictures
 from bidsapp.report.deformation import deformation
 from bidsapp.report.figure import FULL, Figure, Pixels, title_of
@@ -172,9 +171,8 @@ class FigureMaker:
         self._output_dir = output_dir
         # One T1w at a time: scans come sorted by session, and a T1w is some 200 MB of images. What
         # loads them does not know this object, or both would outlive their last use.
-        self._anatomy = _shared(partial(_load_anatomy, output_dir))
-        self._ratio = _shared(partial(_load_ratio, output_dir), 2)
-        self._t1w_mni = _shared(partial(_load_t1w_mni, output_dir))
+        self._heads, self._ratios = _shared(_load_anatomy), _shared(_load_ratio, 2)
+        self._heads_mni = _shared(partial(load_volume, ndim=3))
 
     def of_scan(self, record: ScanRecord) -> list[Item]:
         """Figures of a finished scan in the order of the page, or the problem instead of one.
@@ -209,7 +207,7 @@ class FigureMaker:
         list
             Empty when the scan has no T1w, or its T1w never got to the template.
         """
-        mni = self._path("t1w_mni", t1w_entities(record))
+        mni = self._path(record, "t1w_mni")
         if record.t1w_source is None or (record.status is not Status.OK and not mni.exists()):
             return []
         return [
@@ -301,7 +299,7 @@ class FigureMaker:
             suvr, t1w, brain = self._on_mni(record), template(2), template_mask(2)
             layout = pictures.mni_brain_layout()
         else:
-            on = self._anatomy(t1w_entities(record))
+            on = self._anatomy(record)
             t1w, brain, layout = on.t1w, on.brain, on.layout
             suvr = self._on_t1w(record)
         if glance:
@@ -316,31 +314,26 @@ class FigureMaker:
         return pictures.vois_on_pet(self._on_mni(record), anatomy, _outlined_vois(), record.tracer)
 
     def _alignment(self, record: ScanRecord) -> Figure:
-        on = self._anatomy(t1w_entities(record))
-        suvr = self._on_t1w(record)
+        on, suvr = self._anatomy(record), self._on_t1w(record)
         return pictures.tissue_on_pet(suvr, on.t1w, on.white, on.brain, on.layout, record.tracer)
 
     def _coverage(self, record: ScanRecord) -> Figure:
-        on = self._anatomy(t1w_entities(record))
-        pet = load_volume(self._path("pet_native", record.entities), ndim=3)
-        xfm = sidecar_path(self._path("xfm", record.entities))
-        to_t1w = np.linalg.inv(t1w_to_pet(xfm)) @ pet.affine
+        on = self._anatomy(record)
+        pet = load_volume(self._path(record, "pet_native"), ndim=3)
+        to_t1w = np.linalg.inv(t1w_to_pet(self._output_dir, record)) @ pet.affine
         return pictures.field_of_view(on.t1w, on.brain, pet.data.shape, to_t1w)
 
     def _normalisation(self, record: ScanRecord) -> Figure:
-        return pictures.template_on_t1w(self._t1w_mni(t1w_entities(record)), template(2), priors())
+        return pictures.template_on_t1w(self._mni_anatomy(record), template(2), priors())
 
     def _tissue(self, record: ScanRecord) -> Figure:
-        entities = t1w_entities(record)
-        on = self._anatomy(entities)
-        grey, fluid = (load_volume(self._path(key, entities), ndim=3) for key in ("gm", "csf"))
+        on = self._anatomy(record)
+        grey, fluid = (load_volume(self._path(record, key), ndim=3) for key in ("gm", "csf"))
         return pictures.tissue_maps(on.t1w, (grey, on.white, fluid), on.layout)
 
     def _deformation(self, record: ScanRecord) -> Figure:
-        path = self._path("warp", t1w_entities(record))
-        if record.t1w_source is None:
-            path = self._path("pet_warp", record.entities)
-        return deformation(load_displacements(path), self._mni_anatomy(record), template_mask(2))
+        warp = load_displacements(warp_of(self._output_dir, record))
+        return deformation(warp, self._mni_anatomy(record), template_mask(2))
 
     def _viewer(self, record: ScanRecord, detail: Detail, step: float) -> ViewerData:
         display, blocks, spaces = display_of(record.tracer), {}, []
@@ -354,18 +347,17 @@ class FigureMaker:
         names = (f"{scan}-mni", f"{anatomy}-mni", "vois")
         spaces.append(_space("Template (MNI152NLin6Asym)", frame, _START, names))
         if detail.native and record.t1w_source is not None:
-            entities = t1w_entities(record)
-            on, suvr = self._anatomy(entities), self._on_t1w(record)
+            on, suvr = self._anatomy(record), self._on_t1w(record)
             if suvr.data.shape != on.brain.data.shape:
                 raise BadDataError(
-                    f"{self._path('pet_t1w', record.entities)}: does not lie on the grid of the "
+                    f"{self._path(record, 'pet_t1w')}: does not lie on the grid of the "
                     "T1w; run the participant level again"
                 )
             frame = ViewerFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = np.prod(frame.shape(1.0)) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
-            warp = template_warp(self._path("warp", entities))
+            warp = template_warp(self._path(record, "warp"))
             vois = [_moved_points(voi, warp) for voi in _outlined_vois().values()]
             blocks[f"{anatomy}-vois"] = scattered_label_block(vois, 0.001, frame, 2.0)
             own = (f"{scan}-t1w", f"{anatomy}-t1w", f"{anatomy}-vois")
@@ -386,10 +378,10 @@ class FigureMaker:
         dict
             Name -> its block, and its ``label`` and the ``top`` of the scale, kBq/ml.
         """
-        path, motion = self._path("pet_dynamic", record.entities), record.motion
+        path, motion = self._path(record, "pet_dynamic"), record.motion
         if motion is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
             return {}
-        to_pet = t1w_to_pet(sidecar_path(self._path("xfm", record.entities)))
+        to_pet = t1w_to_pet(self._output_dir, record)
         step = 4.0 if len(motion.frame_start_s) <= 12 else 6.0
         values = [moved(image, to_pet, frame, step) / 1000 for image in read_frames(path)]
         top = round(float(max(np.percentile(shown, 99.5) for shown in values)), 1) or 1.0
@@ -404,17 +396,22 @@ class FigureMaker:
         return blocks
 
     def _on_t1w(self, record: ScanRecord) -> Volume:
-        return self._ratio("pet_t1w", tuple(record.entities.items()), mean_cerebellum(record))
+        return self._ratios(self._path(record, "pet_t1w"), mean_cerebellum(record))
 
     def _on_mni(self, record: ScanRecord) -> Volume:
-        return self._ratio("pet_mni", tuple(record.entities.items()), mean_cerebellum(record))
+        return self._ratios(self._path(record, "pet_mni"), mean_cerebellum(record))
+
+    def _anatomy(self, record: ScanRecord) -> _Anatomy:
+        return self._heads(*(self._path(record, key) for key in ("t1w", "mask", "wm")))
 
     def _mni_anatomy(self, record: ScanRecord) -> Volume:
         """T1w in template space, or the template itself for a scan without T1w."""
-        return template(2) if record.t1w_source is None else self._t1w_mni(t1w_entities(record))
+        if record.t1w_source is None:
+            return template(2)
+        return self._heads_mni(self._path(record, "t1w_mni"))
 
-    def _path(self, key: str, entities: Mapping[str, str] | Entities) -> Path:
-        return output_path(self._output_dir, key, dict(entities))
+    def _path(self, record: ScanRecord, key: str) -> Path:
+        return file_of(self._output_dir, record, key)
 
     def _drawn(self, name: str, draw: Callable[[], Figure]) -> Item:
         """Draw a figure, or say why it is missing: one lost image must not cost the page."""
@@ -435,13 +432,12 @@ class FigureMaker:
         return str(error).replace(f"{self._output_dir}/", "")
 
 
-def _load_ratio(output_dir: Path, key: str, entities: Entities, mean: float) -> Volume:
-    volume = load_volume(output_path(output_dir, key, dict(entities)), ndim=3)
+def _load_ratio(path: Path, mean: float) -> Volume:
+    volume = load_volume(path, ndim=3)
     return Volume(np.divide(volume.data, mean, dtype=np.float32), volume.affine)
 
 
-def _load_anatomy(output_dir: Path, entities: Entities) -> _Anatomy:
-    paths = [output_path(output_dir, key, dict(entities)) for key in ("t1w", "mask", "wm")]
+def _load_anatomy(*paths: Path) -> _Anatomy:
     t1w, brain, white = (load_volume(path, ndim=3) for path in paths)
     if not brain.data.any():
         raise BadDataError(
@@ -449,10 +445,6 @@ def _load_anatomy(output_dir: Path, entities: Entities) -> _Anatomy:
             "participant level again"
         )
     return _Anatomy(t1w, brain, white, lay_out_around(brain))
-
-
-def _load_t1w_mni(output_dir: Path, entities: Entities) -> Volume:
-    return load_volume(output_path(output_dir, "t1w_mni", dict(entities)), ndim=3)
 
 
 def _shared(load: Callable[..., _Given], n_kept: int = 1) -> Callable[..., _Given]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, sidecar_path
+from bidsapp.bids.derivatives import derivative_uri, outputs, sidecar_path
 from bidsapp.core.grid.alignment import inverse, rigid_between
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import template_mask
@@ -24,7 +24,7 @@ from bidsapp.data.display import colours_in_words, display_of
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import ScanRecord
-from bidsapp.record.transforms import t1w_entities, t1w_to_pet
+from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
 from bidsapp.report.evidence import FigureMaker, mean_cerebellum, template_warp
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
@@ -70,7 +70,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     """
     mean = mean_cerebellum(record)
     to_t1w, to_pet = _turn(output_dir, record)
-    native = output_path(output_dir, "pet_native", record.entities)
+    native = file_of(output_dir, record, "pet_native")
     pet = load_volume(native, ndim=3)
     suvr = _resampled(pet, to_pet, _PET_STEP_MM) / np.float32(mean)
     display = display_of(record.tracer)
@@ -92,7 +92,7 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
         _save(output_dir, "read_pet", record, image, content, (0.0, scale.top)),
     ]
     if to_t1w is not None:
-        source = output_path(output_dir, "t1w", dict(t1w_entities(record)))
+        source = file_of(output_dir, record, "t1w")
         turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
         image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
         content = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
@@ -104,11 +104,10 @@ def _turn(
     output_dir: Path, record: ScanRecord
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Rigid transforms from the turned head to the T1w, None without one, and to the PET."""
+    turn = _rigid(warp_of(output_dir, record))
     if record.t1w_source is None:
-        return None, _rigid(output_path(output_dir, "pet_warp", record.entities))
-    to_t1w = _rigid(output_path(output_dir, "warp", dict(t1w_entities(record))))
-    xfm = sidecar_path(output_path(output_dir, "xfm", record.entities))
-    return to_t1w, t1w_to_pet(xfm) @ to_t1w
+        return None, turn
+    return turn, t1w_to_pet(output_dir, record) @ turn
 
 
 def _rigid(warp: Path) -> NDArray[np.float64]:
@@ -136,12 +135,11 @@ def _save(
     about: Mapping[str, Any],
     shown: tuple[float, float] | None,
 ) -> Path:
-    of_t1w = key == "read_t1w"
-    path = output_path(output_dir, key, dict(t1w_entities(record)) if of_t1w else record.entities)
+    path = file_of(output_dir, record, key)
     save_volume(path, image, dtype=np.float32, shown=shown)
     content = {"Description": outputs()[key].description, **about}
     content["SpatialReference"] = derivative_uri(path, output_dir)
-    content["CentiPET"] = _made_by(record, ("t1w",) if of_t1w else ("pet", "t1w"))
+    content["CentiPET"] = _made_by(record, ("t1w",) if key == "read_t1w" else ("pet", "t1w"))
     write_json(sidecar_path(path), content)
     return path
 

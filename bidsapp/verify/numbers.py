@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp import __version__
-from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import doubts_number
@@ -27,7 +26,7 @@ from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.record.codec import plain
-from bidsapp.record.transforms import t1w_entities, t1w_to_pet
+from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
 from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_space, tissues_at
@@ -102,7 +101,7 @@ class StoredScan:
         return regional_scale(self.processing, code, normalisation=self.normalisation).equations
 
     def path(self, key: str) -> Path:
-        """A file of the PET by its key in the table of outputs.
+        """A file of the PET or its T1w by its key in the table of outputs.
 
         Parameters
         ----------
@@ -112,7 +111,7 @@ class StoredScan:
         -------
         Path
         """
-        return output_path(self.output_dir, key, self.record.entities)
+        return file_of(self.output_dir, self.record, key)
 
     def name(self, key: str) -> str:
         """The same relative to the dataset.
@@ -150,11 +149,8 @@ class StoredScan:
         ndarray
             Shape (X, Y, Z, 3).
         """
-        if self.normalisation == "pet":
-            warp = self.path("pet_warp")
-        else:
-            warp = output_path(self.output_dir, "warp", dict(t1w_entities(self.record)))
-        return mni_grid(2).world() + load_displacements(warp).data
+        warp = load_displacements(warp_of(self.output_dir, self.record))
+        return mni_grid(2).world() + warp.data
 
     def position(self) -> NDArray[np.float64]:
         """T1w world -> PET world, 4 x 4, RAS mm.
@@ -165,7 +161,7 @@ class StoredScan:
         """
         if self.normalisation == "pet":
             return np.eye(4)
-        return t1w_to_pet(sidecar_path(self.path("xfm")))
+        return t1w_to_pet(self.output_dir, self.record)
 
 
 def check_numbers(scan: StoredScan, findings: Findings) -> None:
@@ -253,7 +249,7 @@ def _by_own_line(record: ScanRecord) -> dict[str, Any]:
 def _check_brain(scan: StoredScan, findings: Findings) -> None:
     if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
         return
-    mask = load_volume(output_path(scan.output_dir, "mask", dict(t1w_entities(scan.record))))
+    mask = load_volume(scan.path("mask"))
     volume = float((np.asarray(mask.data) > 0).sum()) * mask.grid.voxel_volume / 1000
     apart = unlike(scan.record.qc["brain_ml"], volume, SAME_ARRAY, "qc.brain_ml")
     findings.compare(scan.record.path, apart, "by the brain mask")
@@ -307,9 +303,7 @@ def _tissues(scan: StoredScan) -> dict[str, NDArray[np.float32]]:
     """Tissue probabilities of the person on the template."""
     if scan.normalisation == "pet":
         return {}
-    entities = dict(t1w_entities(scan.record))
-    maps = (load_volume(output_path(scan.output_dir, key, entities)) for key in ("gm", "wm"))
-    return tissues_at(scan.field(), *maps)
+    return tissues_at(scan.field(), *(load_volume(scan.path(key)) for key in ("gm", "wm")))
 
 
 def _tolerances(processing: Processing) -> dict[str, Tolerance]:
