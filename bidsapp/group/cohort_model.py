@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -18,39 +16,17 @@ from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
 from bidsapp.group.tables import Row
 from bidsapp.group.visits import one_per_visit
-from bidsapp.plain import sentence
+from bidsapp.plain import sentence as in_full
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"
 _CHOSEN_SEXES = ("F", "M")
 _VALUES = {"CL": "Centiloid", "SUVR": "SUVR"}
+_NO_MODEL: list[Row] = [{"term": "none", "kind": "none"}]
+
+Remark = tuple[str | None, str]  # code of a flag, if it is one, and a sentence
 
 
-@dataclass(frozen=True)
-class CohortModel:
-    """A fitted model of the cohort, or why there is none.
-
-    Attributes
-    ----------
-    fit : None when there is none
-    n_participants, n_scans : that it rests on
-    flags : codes
-    notes : sentences
-    meanings : (meaning, unit) of each term, by name
-    reference_region : of the values
-    unit : of the values: ``CL``, or ``SUVR`` where no scan has a Centiloid
-    """
-
-    fit: MixedFit | None
-    n_participants: int
-    n_scans: int
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
-    meanings: Mapping[str, tuple[str, str]]
-    reference_region: str = STANDARD_REFERENCE
-    unit: str = "CL"
-
-
-def cohort_model(rows: Sequence[Row]) -> CohortModel:
+def cohort_model(rows: Sequence[Row]) -> list[Row]:
     """Fit Centiloids by years since the first scan, with intercept and slope of every participant.
 
     One scan counts of a session and a tracer (`bidsapp.group.visits.one_per_visit`), none of tau.
@@ -64,13 +40,12 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
 
     Returns
     -------
-    CohortModel
+    list of Row
+        Of ``group_model.tsv``: fixed effects, then variances, or the reason for none.
     """
     limits = read_table("cohort")["model"]
     has_centiloid = any(row["centiloid"] is not None for row in rows)
     unit, value = ("CL", itemgetter("centiloid")) if has_centiloid else ("SUVR", suvr_of)
-    regions = set(map(reference_of, rows))
-    about = (regions.pop() if len(regions) == 1 else STANDARD_REFERENCE, unit)
     known = [
         place
         for place, row in enumerate(rows)
@@ -84,90 +59,69 @@ def cohort_model(rows: Sequence[Row]) -> CohortModel:
     for row in scans:
         visits.setdefault(row["participant_id"], set()).add(row["years"])
     again = sum(len(times) > 1 for times in visits.values())
-    refusal = None
+    terms: list[Row] = _NO_MODEL
+    remarks: list[Remark] = []
     if again < limits["participants"]:
-        code, refusal = "too-few", (
-            f"no mixed model: {again} participants have {_VALUES[unit]}s at two known times, "
-            f"{limits['participants']} are needed"
-        )  # fmt: skip
+        what = f"{again} participants have {_VALUES[unit]}s at two known times"
+        sentence = f"no mixed model: {what}, {limits['participants']} are needed"
+        remarks.append(("too-few", sentence))
     elif unit == "SUVR" and len(used) > 1:
-        code, refusal = "several-tracers", (
-            f"no mixed model: SUVRs of {', '.join(sorted(used))} have different ranges; choose one "
-            "by --tracer-label"
-        )  # fmt: skip
-    if refusal is not None:
-        return CohortModel(None, len(visits), len(scans), (code,), (refusal,), {}, *about)
-    slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
-    flags, notes = [], []
-    if not slopes:
-        flags.append(_OWN_SLOPE_FAILED)
-        notes.append(
-            f"fewer than {limits['with_three']} participants have three visits, so all share one "
-            "slope and its interval does not cover the spread of slopes between people"
-        )
-    fixed, meanings, left_out = _fixed(scans, unit)
-    fit, remarks = _fitted(scans, [float(value(row) or 0.0) for row in scans], fixed, slopes=slopes)
-    flags += remarks.keys()
-    notes += [*left_out, *remarks.values()]
-    about_fit = tuple(flags), tuple(notes), meanings
-    return CohortModel(fit, len(visits), len(scans), *about_fit, *about)
+        what = f"SUVRs of {', '.join(sorted(used))} have different ranges"
+        remarks.append(("several-tracers", f"no mixed model: {what}; choose one by --tracer-label"))
+    else:
+        slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
+        terms, remarks = _fitted(scans, unit, value, slopes=slopes)
+        if not slopes:
+            sentence = (
+                f"fewer than {limits['with_three']} participants have three visits, so all share "
+                "one slope and its interval does not cover the spread of slopes between people"
+            )
+            remarks.insert(0, (_OWN_SLOPE_FAILED, sentence))
+    regions = set(map(reference_of, rows))
+    about = {
+        "reference_region": regions.pop() if len(regions) == 1 else STANDARD_REFERENCE,
+        "n_participants": len(visits),
+        "n_scans": len(scans),
+        "flags": ";".join(code for code, _ in remarks if code) or None,
+        "notes": " ".join(in_full(note) for _, note in remarks) or None,
+    }
+    empty = dict.fromkeys(("meaning", "unit", "estimate", "se", "ci_low", "ci_high", "freedom"))
+    return [{"term": None, "kind": None, **empty, **term, **about} for term in terms]
 
 
 def _fitted(
-    scans: Sequence[Row], values: Sequence[float], fixed: dict[str, np.ndarray], *, slopes: bool
-) -> tuple[MixedFit | None, dict[str, str]]:
-    """The model, with slopes of every participant if it can be fitted so; remarks by their code."""
+    scans: Sequence[Row], unit: str, value: Callable[[Row], float | None], *, slopes: bool
+) -> tuple[list[Row], list[Remark]]:
+    """Terms of the model, with slopes of every participant if it can be fitted so; remarks."""
+    fixed, meanings, left_out = _fixed(scans, unit)
+    remarks: list[Remark] = [(None, note) for note in left_out]
     people: dict[str, int] = {}
     groups = [people.setdefault(row["participant_id"], len(people)) for row in scans]
-    years = [row["years"] for row in scans]
-    remarks: dict[str, str] = {}
+    years, values = [row["years"] for row in scans], [float(value(row) or 0.0) for row in scans]
     for own_slopes in (True, False) if slopes else (False,):
         try:
             fit = mixed_effects(values, groups, years, fixed, slopes=own_slopes)
         except BadDataError as error:
+            more = "; fitted with one slope for all, whose interval is too narrow"
             if own_slopes:
-                more = "; fitted with one slope for all, whose interval is too narrow"
-                remarks[_OWN_SLOPE_FAILED] = f"{error}{more}"
+                remarks.append((_OWN_SLOPE_FAILED, f"{error}{more}"))
             else:
-                remarks["not-converged"] = str(error)
+                remarks.append(("not-converged", str(error)))
             continue
         if fit.singular:
-            remarks["singular"] = (
-                "a spread between participants is zero at the maximum, so these data do not "
-                "determine it"
-            )
-        return fit, remarks
-    return None, remarks
+            zero = "a spread between participants is zero at the maximum"
+            remarks.append(("singular", f"{zero}, so these data do not determine it"))
+        return _terms(fit, meanings, unit), remarks
+    return _NO_MODEL, remarks
 
 
-def model_rows(model: CohortModel) -> list[dict[str, Any]]:
-    """Rows of ``group_model.tsv``: fixed effects, then variances, or the reason for none.
-
-    Parameters
-    ----------
-    model : of `cohort_model`
-
-    Returns
-    -------
-    list of dict
-    """
-    unit = model.unit
-    base = {
-        "reference_region": model.reference_region,
-        "n_participants": model.n_participants,
-        "n_scans": model.n_scans,
-        "flags": ";".join(model.flags) or None,
-        "notes": " ".join(map(sentence, model.notes)) or None,
-    }
-    empty = dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "freedom"))
-    if model.fit is None:
-        return [{"term": "none", "kind": "none", "meaning": None, "unit": None, **empty, **base}]
-    fit = model.fit
-    rows = [
+def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) -> list[Row]:
+    """Fixed effects, then the spreads of participants and scans."""
+    terms: list[Row] = [
         {
-            "term": term.name, "kind": "fixed", "meaning": model.meanings[term.name][0],
-            "unit": model.meanings[term.name][1], "estimate": term.estimate, "se": term.se,
-            "ci_low": term.low, "ci_high": term.high, "freedom": fit.freedom, **base,
+            "term": term.name, "kind": "fixed", "meaning": meanings[term.name][0],
+            "unit": meanings[term.name][1], "estimate": term.estimate, "se": term.se,
+            "ci_low": term.low, "ci_high": term.high, "freedom": fit.freedom,
         }
         for term in fit.terms
     ]  # fmt: skip
@@ -177,12 +131,11 @@ def model_rows(model: CohortModel) -> list[dict[str, Any]]:
         ("correlation", fit.correlation, "Of a participant's intercept and slope", "unitless"),
         ("residual_sd", fit.residual_sd, "Spread of scans about the participant's line", unit),
     )
-    rows += [
-        {"term": name, "kind": "random", "meaning": meaning, "unit": unit, **empty,
-         "estimate": value, **base}
-        for name, value, meaning, unit in spreads if value is not None
-    ]  # fmt: skip
-    return rows
+    return terms + [
+        {"term": name, "kind": "random", "meaning": meaning, "unit": unit, "estimate": estimate}
+        for name, estimate, meaning, unit in spreads
+        if estimate is not None
+    ]
 
 
 def _fixed(

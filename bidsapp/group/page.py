@@ -9,7 +9,6 @@ from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.literature import scale
 from bidsapp.group import charts
-from bidsapp.group.cohort_model import model_rows
 from bidsapp.group.courses import courses, gaps
 from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.longitudinal import summary
@@ -131,7 +130,7 @@ def _longitudinal(study: Study) -> dict[str, Any]:
         "counts": summary(study.change),
         "slopes": sorted(slopes, key=lambda row: -abs(row["slope"]))[:_MOST_LISTED],
         "n_slopes": len(slopes),
-        "model": model_rows(study.model),
+        "model": study.model,
     }
 
 

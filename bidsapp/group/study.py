@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bidsapp.group.amyloid_tau import AmyloidTau, StatusRule, amyloid_tau
-from bidsapp.group.cohort_model import CohortModel, cohort_model, model_rows
+from bidsapp.group.cohort_model import cohort_model
 from bidsapp.group.courses import course_groups, treated_years
 from bidsapp.group.cutoffs import CutOffs, cutoffs
 from bidsapp.group.duplicates import Finding, duplicates, scan_name
@@ -38,8 +38,7 @@ class Study:
     counted : the same as the statistics see them: rejected scans, where they are left out, have no
         result
     visits : the scans of each participant that are compared
-    change, slopes, sites : rows of the tables of these names
-    model : mixed effects of the cohort
+    change, slopes, model, sites : rows of the tables of these names
     findings : duplicates and contradictions, by place
     scores : robust z-scores of the quality numbers
     cutoffs : of the cohort, beside the published ones
@@ -54,7 +53,7 @@ class Study:
     visits: list[Visits]
     change: list[Row]
     slopes: list[Row]
-    model: CohortModel
+    model: list[Row]
     findings: list[Finding]
     scores: list[Score]
     sites: list[Row]
@@ -75,11 +74,8 @@ class Study:
         -------
         list of Row
         """
-        main = model_rows(self.model) if table == "model" else getattr(self, table)
-        return [
-            *main,
-            *(row for reference in self.references.values() for row in getattr(reference, table)),
-        ]
+        every = (self, *self.references.values())
+        return [row for reference in every for row in getattr(reference, table)]
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ def _by_reference(rows: Sequence[Row], courses: Sequence[Visits]) -> ByReference
     return ByReference(
         change=[row for row in change_rows(rows, courses) if row["suvr_first"] is not None],
         slopes=slope_rows(rows, courses),
-        model=model_rows(model) if model.n_scans else [],
+        model=model if model[0]["n_scans"] else [],
     )
 
 

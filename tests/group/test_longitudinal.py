@@ -12,7 +12,7 @@ from bidsapp.core.regions.regional import Uptake
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.group import longitudinal
-from bidsapp.group.cohort_model import cohort_model, model_rows
+from bidsapp.group.cohort_model import cohort_model
 from bidsapp.group.longitudinal import by_reference, other_references, scan_error, summary
 from bidsapp.group.visits import all_visits, match
 from bidsapp.plain import natural
@@ -228,10 +228,8 @@ def test_pib_has_centiloids_by_other_references_with_their_own_error():
 def test_the_model_of_a_reference_without_centiloids_is_of_its_suvrs():
     rows = cohort(14, 3, 6)
     records = with_references(rows, wm=[2 / one["suvr_wc"] for one in rows])
-    found = {
-        one["term"]: one for one in model_rows(cohort_model(by_reference(rows, records, "wm")))
-    }
-    main = {one["term"]: one for one in model_rows(cohort_model(rows))}
+    found = {one["term"]: one for one in cohort_model(by_reference(rows, records, "wm"))}
+    main = {one["term"]: one for one in cohort_model(rows)}
     assert found["years"]["unit"] == "SUVR/year" and found["years"]["reference_region"] == "wm"
     assert (main["years"]["unit"], main["years"]["reference_region"]) == ("CL/year", "wc")
     scale = 2 * rows[0]["slope"]

@@ -17,7 +17,7 @@ from bidsapp.core.statistics.location import shift
 from bidsapp.core.statistics.two_groups import control_cutoff
 from bidsapp.data import read_table
 from bidsapp.data.literature import scale
-from bidsapp.group.cohort_model import cohort_model, model_rows
+from bidsapp.group.cohort_model import cohort_model
 from bidsapp.group.collect import run_group
 from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.cutoffs import cutoffs
@@ -35,7 +35,7 @@ from bidsapp.settings import Filters
 
 def test_the_model_has_age_sex_and_the_spread_of_slopes():
     rows = cohort(40, 3, 1)
-    found = model_rows(cohort_model(rows))
+    found = cohort_model(rows)
     terms = {one["term"]: one for one in found}
     assert list(terms) == ["intercept", "years", "age", "sex_M", "intercept_sd", "slope_sd",
                            "correlation", "residual_sd"]  # fmt: skip
@@ -49,7 +49,7 @@ def test_a_second_tracer_is_a_covariate():
     rows = cohort(12, 3, 2)
     for one in rows[1::3]:
         one |= {"tracer": "PIB", "centiloid": one["centiloid"] + 15}
-    terms = {one["term"]: one["estimate"] for one in model_rows(cohort_model(rows))}
+    terms = {one["term"]: one["estimate"] for one in cohort_model(rows)}
     assert terms["tracer_PIB"] == pytest.approx(15, abs=5)
 
 
@@ -57,8 +57,8 @@ def test_uptake_ratios_of_several_tracers_or_of_tau_have_no_common_model():
     rows = [one | {"centiloid": None} for one in cohort(12, 3, 2)]
     tau = [one | {"tracer": "FTP", "suvr_wc": 9.0} for one in rows]
     assert cohort_model([*rows, *tau]) == cohort_model(rows)
-    assert cohort_model(rows).fit is not None and cohort_model(rows).unit == "SUVR"
-    (only,) = model_rows(cohort_model([*rows[:9], *(one | {"tracer": "PIB"} for one in rows[9:])]))
+    assert cohort_model(rows)[0]["unit"] == "SUVR"
+    (only,) = cohort_model([*rows[:9], *(one | {"tracer": "PIB"} for one in rows[9:])])
     assert only["estimate"] is None and only["flags"] == "several-tracers"
     assert "SUVRs of FBB, PIB have different ranges" in only["notes"]
 
@@ -70,36 +70,37 @@ def test_a_second_reconstruction_is_not_a_second_scan():
         for version in (one | {"rec": "sharp", "centiloid": one["centiloid"] + 9}, one)
     ]  # fmt: skip
     assert cohort_model(twice) == cohort_model([one for one in twice if one["rec"] == "sharp"])
-    assert cohort_model(twice).n_scans == len(rows)
+    assert cohort_model(twice)[0]["n_scans"] == len(rows)
 
 
 def test_too_few_people_are_told_and_no_number_is_given():
-    (only,) = model_rows(cohort_model(cohort(9, 3, 3)))
+    (only,) = cohort_model(cohort(9, 3, 3))
     assert only["estimate"] is None and only["flags"] == "too-few"
     assert "9 participants have Centiloids at two known times, 10 are needed" in only["notes"]
     undated = [one | {"years": None} for one in cohort(20, 3, 3)]
-    assert "0 participants" in model_rows(cohort_model(undated))[0]["notes"]
+    assert "0 participants" in cohort_model(undated)[0]["notes"]
 
 
 def test_two_visits_share_one_slope_and_say_so():
     model = cohort_model(cohort(12, 2, 4))
-    assert model.flags == ("random-slope-left-out",) and model.fit.slope_sd is None
-    assert "one slope" in model.notes[0]
+    assert model[0]["flags"] == "random-slope-left-out"
+    assert "slope_sd" not in [row["term"] for row in model]
+    assert "one slope" in model[0]["notes"]
 
 
 def test_trouble_is_a_flag():
     rows = [one | {"centiloid": 5.0} for one in cohort(12, 3, 5)]
     model = cohort_model(rows)
-    assert model.fit.singular and model.flags == ("random-slope-left-out", "singular")
-    assert "spread between participants is zero" in model.notes[-1]
+    assert model[0]["flags"] == "random-slope-left-out;singular"
+    assert "spread between participants is zero" in model[0]["notes"].partition(". ")[2]
 
 
 def test_age_that_is_not_known_of_all_is_left_out_with_a_sentence():
     rows = cohort(12, 2, 6)
     rows[0]["age"] = rows[1]["age"] = None
     model = cohort_model(rows)
-    assert "age" not in [term.name for term in model.fit.terms]
-    assert any("age is not known of 1 participants" in note for note in model.notes)
+    assert "age" not in [row["term"] for row in model]
+    assert "Age is not known of 1 participants" in model[0]["notes"]
 
 
 # ------------------------------------------------------------------------------------------- sites
