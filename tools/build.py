@@ -37,7 +37,7 @@ from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, interpolate
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import FOLDER, RESOURCES, mni_grid, resource_path
-from bidsapp.io.atomic import write_bytes, write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
 from tools.build_atlases import SOURCES, build_atlases, template_field, write_image
@@ -320,7 +320,7 @@ def _nimare(name: str) -> str:
 
 def _write_licences(wheels: Wheels) -> None:
     for name, wheel in WHEELS.items():
-        write_bytes(FOLDER / "licenses" / f"{name}.txt", wheels.read(name, wheel["notice"]))
+        (FOLDER / "licenses" / f"{name}.txt").write_bytes(wheels.read(name, wheel["notice"]))
 
 
 def _write_provenance() -> None:

@@ -27,7 +27,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import RESOURCES, mni_grid, read_table, resource_path
 from bidsapp.data.label_table import Region
-from bidsapp.io.atomic import write_bytes, write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.settings import TEMPLATE_SPACE
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def write_image(path: Path, image: nib.Nifti1Image) -> None:
     path : ending in ``.nii.gz``
     image : with all that its header shall say
     """
-    write_bytes(path, gzip.compress(image.to_bytes(), 9, mtime=0))
+    path.write_bytes(gzip.compress(image.to_bytes(), 9, mtime=0))
 
 
 def template_field(space: str) -> NDArray[np.float64]:

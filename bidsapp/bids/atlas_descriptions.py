@@ -18,7 +18,7 @@ from bidsapp.bids.seals import is_intact, sealed
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import Atlas, atlas
-from bidsapp.io.atomic import write_if_new, write_text
+from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line
@@ -38,14 +38,14 @@ def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bo
         if choice.own is not None:
             if masks:
                 path = output_dir / f"atlas-{choice.name}_description.json"
-                write_if_new(path, sealed(_own_description(choice)))
+                write_text(path, sealed(_own_description(choice)))
             continue
         shipped = atlas(choice)
         if choice.image is None:
             _write_regions(output_dir, shipped)
         if choice.image is None or masks:
             path = output_dir / f"atlas-{choice.name}_description.json"
-            write_if_new(path, sealed(_description(choice, shipped)))
+            write_text(path, sealed(_description(choice, shipped)))
 
 
 def _write_regions(output_dir: Path, parcellation: Atlas) -> None:
@@ -68,7 +68,7 @@ def _write_regions(output_dir: Path, parcellation: Atlas) -> None:
     if not overlap:
         rows = [("index", "name"), *((row.index, row.name) for row in parcellation.rows)]
         files.append(image.with_name(f"{stem}.tsv"))
-        write_if_new(files[-1], "".join(map(line, rows)))
+        write_text(files[-1], "".join(map(line, rows)))
     sidecar = image.with_name(f"{stem}.json")
     if not image.is_file() or not _tells(sidecar, content):
         save_volume(image, Volume(data, mni_grid(2).affine))

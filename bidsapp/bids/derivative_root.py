@@ -21,7 +21,7 @@ from bidsapp.data import package_text
 from bidsapp.data.sentences import worded
 from bidsapp.errors import CannotCreateError
 from bidsapp.grouping import grouped
-from bidsapp.io.atomic import remove_temporaries, write_if_new
+from bidsapp.io.atomic import remove_temporaries, write_text
 from bidsapp.io.reading import known_object, parse_json, read_text
 from bidsapp.plain import natural, some
 
@@ -51,7 +51,7 @@ def write_root_files(output_dir: Path, bids_dir: Path) -> None:
     """
     refuse_foreign(output_dir)
     for name, text in root_files(output_dir, bids_dir).items():
-        write_if_new(output_dir / name, text)
+        write_text(output_dir / name, text)
 
 
 def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:

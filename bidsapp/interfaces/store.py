@@ -6,13 +6,11 @@ Arrays lie in the work folder as they are in memory, uncompressed.
 from __future__ import annotations
 
 import math
-import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import ENOMEM
-from functools import lru_cache
 from io import BytesIO
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
@@ -28,7 +26,7 @@ from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.sentences import worded
 from bidsapp.errors import CentipetError, StorageError
-from bidsapp.io.hashes import file_hash
+from bidsapp.io.hashes import remembered_hash
 
 _ALIGNED = 64  # bytes, as numpy aligns within .npy
 # Of a ZIP file: the local header, which ends with the lengths of name and extra fields; an extra
@@ -52,26 +50,11 @@ class InputSpec(BaseInterfaceInputSpec):
         hash_method: str | None = None,
         hash_files: bool = True,
     ) -> Any:
-        digest = _digest_if_file(value) if hash_files and isinstance(value, str) else None
-        if digest is None:
-            return super()._get_sorteddict(value, dictwithhash, hash_method, hash_files)
-        return (value, digest) if dictwithhash else digest
-
-
-def _digest_if_file(name: str) -> str | None:
-    try:
-        state = Path(name).stat()
-    except (OSError, ValueError):  # any text at all
-        return None
-    if not stat.S_ISREG(state.st_mode):
-        return None
-    # the time of change of the inode cannot be set back as that of the content can
-    return _digest(name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _digest(path: str, *_state: int) -> str:
-    return file_hash(path)
+        if hash_files and isinstance(value, str):
+            with suppress(OSError, ValueError):  # any text at all
+                digest = remembered_hash(value)
+                return (value, digest) if dictwithhash else digest
+        return super()._get_sorteddict(value, dictwithhash, hash_method, hash_files)
 
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -74,29 +74,6 @@ def _gzipped(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     yield deflate.flush()
 
 
-def write_bytes(path: str | Path, content: bytes) -> Path:
-    """Write a file so that readers see the old one or the whole new one, never a part.
-
-    Parameters
-    ----------
-    path : of the file
-    content : all of it
-
-    Returns
-    -------
-    Path
-        ``path``.
-
-    Raises
-    ------
-    StorageError
-        The disk is full or refused the write.
-    """
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-    return Path(path)
-
-
 @contextmanager
 def replacing(path: str | Path, *, leave_equal: bool = False) -> Iterator[Path]:
     """Give a temporary file that takes the place of ``path`` when all went well.
@@ -170,7 +147,7 @@ def _remove_if_left(path: Path) -> bool:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text atomically (see `write_bytes`).
+    """Write UTF-8 text atomically; a file that holds just that already is left as it is.
 
     Parameters
     ----------
@@ -186,9 +163,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
-    """Write UTF-8 text while the lines come, atomically (see `write_bytes`).
-
-    A file that says the same already is left as it is.
+    """Write UTF-8 text while the lines come, as `write_text` does.
 
     Parameters
     ----------
@@ -200,10 +175,7 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
     Path
         ``path``.
     """
-    with (
-        replacing(path, leave_equal=True) as temporary,
-        temporary.open("wb") as file,
-    ):
+    with replacing(path, leave_equal=True) as temporary, temporary.open("wb") as file:
         file.writelines(map(encoded, lines))
     return Path(path)
 
@@ -222,20 +194,8 @@ def encoded(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def write_if_new(path: Path, text: str) -> None:
-    """Write text (see `write_bytes`) unless the file holds just that.
-
-    Parameters
-    ----------
-    path : may exist
-    text : written as UTF-8
-    """
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
-
-
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON atomically (see `write_bytes`), with keys in the order given.
+    """Write JSON as `write_text` does, with keys in the order given.
 
     Parameters
     ----------

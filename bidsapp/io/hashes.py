@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import stat
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -19,3 +22,31 @@ def file_hash(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_hash(path: str | Path) -> str:
+    """`file_hash` of a regular file, taken once per process as long as the file stays as it is.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no file.
+    """
+    state = Path(path).stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    # the time of change of the inode cannot be set back as that of the content can
+    return _of_state(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _of_state(path: str | Path, *_state: int) -> str:
+    return file_hash(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tau import any_tracer
-from bidsapp.io.hashes import file_hash
+from bidsapp.io.hashes import file_hash, remembered_hash
 from bidsapp.record.model import (
     CalibrationState,
     EquationUsed,
@@ -401,15 +401,9 @@ def _raw(scan: ScanPlan) -> list[Path]:
 def _content_hash(path: Path) -> str:
     """SHA-256 of a raw image; one that cannot be read fails where it is needed, not here."""
     try:
-        state = path.stat()
-        return _remembered_hash(path, state.st_mtime_ns, state.st_size)
+        return remembered_hash(path)
     except OSError:
         return "n/a"
-
-
-@cache
-def _remembered_hash(path: Path, modified_ns: int, size: int) -> str:
-    return file_hash(path)
 
 
 def parameters(processing: Processing) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from bidsapp.bids.derivatives import output_path
 from bidsapp.group.collect import run_group
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io import atomic
-from bidsapp.io.atomic import write_bytes
+from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import write_table
 from bidsapp.record import write_record
 from bidsapp.record.stages import empty_record
@@ -55,7 +55,7 @@ def write_scan(folder: Path, label: str, change: int) -> None:
         "index": range(8), "name": REGIONS, "mean": [suvr] * 8, "suvr_wc": [suvr] * 8,
     }  # fmt: skip
     write_table(output_path(folder, "vois", entities, atlas="Toy"), values, COLUMNS, {})
-    write_bytes(output_path(folder, "pet_native", entities), b"voxels" * change)
+    write_text(output_path(folder, "pet_native", entities), "voxels" * change)
     write_sealed(folder, finished_record(entities, suvr, provenance=ATLASES))
     write_scan_tables(folder, [label])
 

@@ -14,6 +14,7 @@ from bidsapp import interfaces
 from bidsapp.errors import BadDataError, StorageError
 from bidsapp.interfaces import store
 from bidsapp.interfaces.store import InputSpec, fetch, keep
+from bidsapp.io import hashes
 
 
 class _Inputs(InputSpec):
@@ -51,7 +52,7 @@ def test_a_file_that_changes_counts_anew_and_one_that_is_touched_does_not(files)
 
 def test_a_file_is_read_once(files, monkeypatch):
     read = []
-    monkeypatch.setattr(store, "file_hash", lambda path: read.append(path) or "digest")
+    monkeypatch.setattr(hashes, "file_hash", lambda path: read.append(path) or "digest")
     for _ in range(3):
         digest(image=files[0], others=files)
     assert sorted(read) == sorted(files)
