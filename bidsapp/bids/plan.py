@@ -155,6 +155,11 @@ class ScanPlan:
         return tuple(pet for files in self.files for pet in files)
 
     @property
+    def raw(self) -> tuple[Path, ...]:
+        """Paths of all raw images behind it: its PETs, its T1w."""
+        return (*self.pets, *(() if self.t1w is None else self.t1w.raw))
+
+    @property
     def normalisation(self) -> str:
         """How the scan gets to the template: ``t1w``, or ``pet`` for one without T1w."""
         return "pet" if self.t1w is None else "t1w"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.command import command
-from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
+from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, raw_uri
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.core.quantification.scale import Scale
@@ -118,20 +118,19 @@ class Sidecars:
             JSON content by key of ``data/outputs.toml``.
         """
         raw = self.sources(t1w)
-        own = self._uris(("t1w", "warp"), t1w.entities)
-        on_t1w, on_template = self._uris(("t1w", "t1w_mni"), t1w.entities)
+        on_t1w, on_template, warp = self._uris(t1w, "t1w", "t1w_mni", "warp")
+        aligned = {"SpatialReference": on_t1w, "Sources": raw}
         content: dict[str, dict[str, Any]] = {
             "t1w": {"SkullStripped": False, "Sources": raw},
-            "mask": {"Type": "Brain", "SpatialReference": own[0], "Sources": raw},
-            "t1w_mni": {"SkullStripped": False, "Sources": own} | _ON_TEMPLATE,
+            "mask": {"Type": "Brain", **aligned},
+            "t1w_mni": {"SkullStripped": False, "Sources": [on_t1w, warp], **_ON_TEMPLATE},
             "warp": {"SpatialReference": on_template, "Sources": raw},
-            "warp_inverse": {"SpatialReference": on_t1w, "Sources": raw},
+            "warp_inverse": aligned,
         }
-        tissue = {"SpatialReference": own[0], "Sources": raw}
-        content |= dict.fromkeys(TISSUES, tissue)
-        for key, map_uri in zip(TISSUES, self._uris(TISSUES, t1w.entities), strict=True):
-            content[f"{key}_mni"] = {"Sources": [map_uri, own[1]]} | _ON_TEMPLATE
-        return {key: self._signed(value, *t1w.raw) for key, value in content.items()}
+        for key in TISSUES:
+            content[key] = aligned
+            content[f"{key}_mni"] = {"Sources": self._uris(t1w, key, "warp"), **_ON_TEMPLATE}
+        return self._signed(content, t1w)
 
     def sources(self, t1w: T1wPlan) -> list[str]:
         """BIDS URIs of the raw images of a T1w or a within-subject template.
@@ -158,19 +157,13 @@ class Sidecars:
         list of dict
             Per visit, JSON content by key.
         """
-        [made] = self._uris(("t1w",), template.entities)
-        return [
-            {
-                key: self._signed(
-                    {"SpatialReference": fixed, "Sources": [*self.sources(visit), made]}, *visit.raw
-                )
-                for key, fixed in (
-                    ("visit_xfm", made),
-                    ("visit_xfm_inverse", self.sources(visit)[0]),
-                )
-            }
-            for visit in template.visits
-        ]
+        [made] = self._uris(template, "t1w")
+        contents = []
+        for visit in template.visits:
+            sources = self.sources(visit)
+            fixed = {"visit_xfm": made, "visit_xfm_inverse": sources[0]}
+            contents.append(self._signed(_transforms(fixed, [*sources, made]), visit))
+        return contents
 
     def pet(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars of the derivatives of a PET scan.
@@ -184,30 +177,30 @@ class Sidecars:
         dict
             JSON content by key of ``data/outputs.toml``.
         """
-        timing = _static_timing(scan)
-        tracer = {
-            "TracerName": scan.metadata.tracer_name or any_tracer(scan.tracer).name,
-            "TracerRadionuclide": any_tracer(scan.tracer).radionuclide,
+        tracer = any_tracer(scan.tracer)
+        measured = {
+            "TracerName": scan.metadata.tracer_name or tracer.name,
+            "TracerRadionuclide": tracer.radionuclide,
+            **_static_timing(scan),
         }
-        activity = {"SkullStripped": False, "Units": scan.metadata.units} | tracer | timing
-        ratio = {"SkullStripped": False, "Units": "unitless"} | tracer | timing
+        activity = {"SkullStripped": False, "Units": scan.metadata.units, **measured}
+        ratio = {"SkullStripped": False, "Units": "unitless", **measured, **_ON_TEMPLATE}
         raw = [raw_uri(pet, self.bids_dir) for pet in scan.files[0]]
-        native, on_template, position = self._uris(("pet_native", "pet_mni", "xfm"), scan.entities)
+        native, on_template = self._uris(scan, "pet_native", "pet_mni")
         content: dict[str, dict[str, Any]] = {
             "pet_native": activity | {"Sources": raw},
-            "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, *self._transforms(scan)]},
+            "pet_mni": activity | _ON_TEMPLATE | {"Sources": [native, *self._to_template(scan)]},
+            **dict.fromkeys(SUVR_IMAGES, ratio | {"Sources": [on_template]}),
         }
         if scan.t1w is None:
-            for key, fixed in (("pet_warp", on_template), ("pet_warp_inverse", native)):
-                content[key] = {"SpatialReference": fixed, "Sources": [native]}
+            fixed = {"pet_warp": on_template, "pet_warp_inverse": native}
+            content |= _transforms(fixed, [native])
         else:
-            [t1w] = self._uris(("t1w",), scan.t1w.entities)
+            position, t1w = self._uris(scan, "xfm", "t1w")
             on_t1w = {"SpatialReference": t1w, "Sources": [native, position, t1w]}
             content["pet_t1w"] = activity | on_t1w
-            for key, fixed in (("xfm", native), ("xfm_inverse", t1w)):
-                content[key] = {"SpatialReference": fixed, "Sources": [native, t1w]}
-        content |= {key: ratio | _ON_TEMPLATE | {"Sources": [on_template]} for key in SUVR_IMAGES}
-        return {key: self._signed(value, *_raw(scan)) for key, value in content.items()}
+            content |= _transforms({"xfm": native, "xfm_inverse": t1w}, [native, t1w])
+        return self._signed(content, scan)
 
     def dynamic(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars of the realigned frames, the curves and the motion of a PET scan.
@@ -222,13 +215,11 @@ class Sidecars:
             JSON content by key of ``data/outputs.toml``.
         """
         raw = [raw_uri(pet, self.bids_dir) for pet in scan.pets]
-        mean = self.pet(scan)["pet_native"]
         units = {} if activity_unit(scan.metadata.units) is None else {"Units": "Bq/mL"}
-        sources = self._transforms(scan)
-        return {
-            "pet_dynamic": {**mean, **units, "ImageDecayCorrectionTime": 0, "Sources": raw},
-            "tacs": self._signed({"Sources": [*raw, *sources]}, *_raw(scan)),
-            "motion": self._signed({"Sources": raw}, *_raw(scan)),
+        frames = self.pet(scan)["pet_native"] | units
+        tables = {"tacs": {"Sources": raw + self._to_template(scan)}, "motion": {"Sources": raw}}
+        return self._signed(tables, scan) | {
+            "pet_dynamic": frames | {"ImageDecayCorrectionTime": 0, "Sources": raw}
         }
 
     def kinetics(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
@@ -243,13 +234,13 @@ class Sidecars:
         dict
             JSON content by key of ``data/outputs.toml``.
         """
-        sources = self._uris(("pet_dynamic",), scan.entities) + self._transforms(scan)
+        sources = self._uris(scan, "pet_dynamic") + self._to_template(scan)
         mean = self.pet(scan)["pet_mni"]
         image = {key: mean[key] for key in ("TracerName", "TracerRadionuclide", *_ON_TEMPLATE)}
         image |= {"SkullStripped": True, "Units": "unitless", "Sources": sources}
         image["ReferenceRegion"] = self.processing.kinetics_reference
-        images = dict.fromkeys(map_keys(self.processing), self._signed(image, *_raw(scan)))
-        return {"kinpar": self._signed({"Sources": sources}, *_raw(scan))} | images
+        images = dict.fromkeys(map_keys(self.processing), image)
+        return self._signed({"kinpar": {"Sources": sources}, **images}, scan)
 
     def pvc(self, scan: ScanPlan) -> dict[str, dict[str, Any]]:
         """Sidecars of the partial volume correction of a PET scan.
@@ -263,12 +254,10 @@ class Sidecars:
         dict
             JSON content by key of ``data/outputs.toml``.
         """
-        assert scan.t1w is not None  # the correction needs tissue maps
-        sources = self._uris(("pet_native", "xfm"), scan.entities)
-        sources += self._uris(("gm", "wm", "csf", "warp"), scan.t1w.entities)
+        sources = self._uris(scan, "pet_native", "xfm", *TISSUES, "warp")
         image = self.pet(scan)["pet_native"] | {"Sources": sources}
         images = dict.fromkeys(PVC_IMAGES.values(), image)
-        return {"pvc": self._signed({"Sources": sources}, *_raw(scan))} | images
+        return self._signed({"pvc": {"Sources": sources}}, scan) | images
 
     def regional(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the atlas tables of a PET scan in a space, columns left out.
@@ -282,8 +271,7 @@ class Sidecars:
         -------
         dict
         """
-        sources = self._uris((PET_IMAGE[space],), scan.entities)
-        return self._signed({"Sources": sources}, *_raw(scan))
+        return {"Sources": self._uris(scan, PET_IMAGE[space])} | self._made_by(scan)
 
     def masks(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the region masks; those in T1w space are the same for all scans of the T1w.
@@ -297,16 +285,15 @@ class Sidecars:
         -------
         dict
         """
-        if scan.t1w is None or space == "pet":
-            image = self._uris(("pet_native" if space == "pet" else "pet_mni",), scan.entities)
-            sources, raw = image + self._transforms(scan), _raw(scan)
+        own = scan if scan.t1w is None or space == "pet" else scan.t1w
+        if isinstance(own, ScanPlan):
+            [image], transforms = self._uris(own, PET_IMAGE[space]), self._to_template(own)
         else:
-            image = self._uris(
-                ("t1w_mni" if space == TEMPLATE_SPACE else "t1w",), scan.t1w.entities
-            )
-            sources, raw = image + self._uris(("warp",), scan.t1w.entities), list(scan.t1w.raw)
-        reference = TEMPLATE_REFERENCE if space == TEMPLATE_SPACE else image[0]
-        return self._signed({"SpatialReference": reference, "Sources": sources}, *raw)
+            key = "t1w_mni" if space == TEMPLATE_SPACE else "t1w"
+            image, *transforms = self._uris(own, key, "warp")
+        reference = TEMPLATE_REFERENCE if space == TEMPLATE_SPACE else image
+        content = {"SpatialReference": reference, "Sources": [image, *transforms]}
+        return content | self._made_by(own)
 
     def ratio(self, scan: ScanPlan, space: str) -> dict[str, Any]:
         """Sidecar of the ratio and Centiloid images of a PET scan in a space, units left out.
@@ -321,8 +308,7 @@ class Sidecars:
         dict
         """
         image = PET_IMAGE[space]
-        content = self.pet(scan)[image]
-        return content | {"Sources": self._uris((image,), scan.entities)}
+        return self.pet(scan)[image] | {"Sources": self._uris(scan, image)}
 
     def record(self, scan: ScanPlan) -> ScanRecord:
         """Record of a scan before it is processed.
@@ -367,35 +353,42 @@ class Sidecars:
             "processed as without --longitudinal",
         )
 
-    def _transforms(self, scan: ScanPlan) -> list[str]:
+    def _to_template(self, scan: ScanPlan) -> list[str]:
         """What carries the PET to the template."""
-        if scan.t1w is None:
-            return self._uris(("pet_warp",), scan.entities)
-        return self._uris(("xfm",), scan.entities) + self._uris(("warp",), scan.t1w.entities)
+        return self._uris(scan, *(("pet_warp",) if scan.t1w is None else ("xfm", "warp")))
 
-    def _uris(self, keys: Iterable[str], entities: dict[str, str]) -> list[str]:
-        paths = (output_path(self.output_dir, key, entities) for key in keys)
+    def _uris(self, plan: ScanPlan | T1wPlan, *keys: str) -> list[str]:
+        """BIDS URIs of derivatives of a T1w, or of a scan and of the T1w that places it."""
+        t1w = plan.t1w if isinstance(plan, ScanPlan) else plan
+        of_datatype = {"pet": plan.entities, "anat": t1w.entities if t1w else {}}
+        entities = {key: of_datatype[outputs()[key].datatype] for key in keys}
+        paths = (output_path(self.output_dir, key, own) for key, own in entities.items())
         return [derivative_uri(path, self.output_dir) for path in paths]
 
-    def _signed(self, content: dict[str, Any], *raw: Path) -> dict[str, Any]:
-        """Content with what made it, and with the hashes of the raw images behind it."""
+    def _signed(
+        self, content: Mapping[str, dict[str, Any]], plan: ScanPlan | T1wPlan
+    ) -> dict[str, dict[str, Any]]:
+        made_by = self._made_by(plan)
+        return {key: value | made_by for key, value in content.items()}
+
+    def _made_by(self, plan: ScanPlan | T1wPlan) -> dict[str, Any]:
+        """What made a derivative, and the hashes of the raw images behind it."""
         resources = "".join(resource_hashes().values())
-        return content | {
+        return {
             "CentiPET": {
                 "Version": __version__,
                 "Command": self.provenance.command,
                 "Parameters": self.provenance.parameters,
-                "Inputs": {raw_uri(path, self.bids_dir): _content_hash(path) for path in raw},
+                "Inputs": {raw_uri(path, self.bids_dir): _content_hash(path) for path in plan.raw},
                 "Template": TEMPLATE_SPACE,
                 "ResourcesHash": "sha256:" + hashlib.sha256(resources.encode()).hexdigest(),
             }
         }
 
 
-def _raw(scan: ScanPlan) -> list[Path]:
-    """Raw images of a scan: all its PETs, its T1w."""
-    t1ws = () if scan.t1w is None else scan.t1w.raw
-    return [*scan.pets, *t1ws]
+def _transforms(fixed: Mapping[str, str], sources: list[str]) -> dict[str, dict[str, Any]]:
+    """Sidecars of transforms by key, each with the image that it moves others to."""
+    return {key: {"SpatialReference": image, "Sources": sources} for key, image in fixed.items()}
 
 
 def _content_hash(path: Path) -> str:
