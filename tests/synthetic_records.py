@@ -16,8 +16,8 @@ from bidsapp.bids.seals import sealed
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table
 from bidsapp.data.atlases import chosen_atlases
-from bidsapp.data.tau import tau_equations, tau_regions, tau_tracers
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tau import tau_equations, tau_regions
+from bidsapp.data.tracers import tau_tracers, tracers
 from bidsapp.io.atomic import write_text
 from bidsapp.io.tsv import write_table
 from bidsapp.record.codec import plain

@@ -20,12 +20,13 @@ from bidsapp.core.grid.volume import Grid
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.series_texts import is_unknown
-from bidsapp.data.tau import tau_tracers, tau_voi_files
+from bidsapp.data.tau import tau_voi_files
 from bidsapp.data.tracers import (
     Tracer,
     named_tracers,
     other_amyloid_tracers,
     other_element,
+    tau_tracers,
     tracers,
 )
 from bidsapp.errors import BadDataError, CentipetError, NoInputError

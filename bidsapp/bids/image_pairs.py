@@ -25,8 +25,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.series_texts import is_unknown
-from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
-from bidsapp.data.tracers import Tracer, named_tracers
+from bidsapp.data.tracers import Tracer, all_tracers, known_tracer, named_tracers, tau_tracers
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.image_names import json_beside, nifti_ending
 from bidsapp.io.nifti import read_shape

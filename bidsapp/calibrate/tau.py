@@ -20,7 +20,8 @@ from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_p
 from bidsapp.core.statistics.regression import Fit
 from bidsapp.data import read_table
 from bidsapp.data.calibrations import TauLine, signed, tau_calibration_content
-from bidsapp.data.tau import known_tracer, tau_equations, tau_regions, tau_tracers
+from bidsapp.data.tau import tau_equations, tau_regions
+from bidsapp.data.tracers import known_tracer, tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.plain import of_suvr

@@ -22,20 +22,16 @@ from bidsapp.core.quantification.scale import Fingerprint, Scale, TauScale, cano
 from bidsapp.core.quantification.uncertainty import ScanError
 from bidsapp.data import REFERENCES, TARGET, read_table, tupled, vois
 from bidsapp.data.sentences import refused
-from bidsapp.data.tau import (
-    any_tracer,
-    tau_equations,
-    tau_masks,
-    tau_tracers,
-    tau_voi_files,
-)
+from bidsapp.data.tau import tau_equations, tau_masks, tau_voi_files
 from bidsapp.data.tracers import (
     STANDARD_REFERENCE,
     Tracer,
+    any_tracer,
     bare_name,
     disagreement,
     equation_of,
     repeatability,
+    tau_tracers,
     tracers,
 )
 from bidsapp.io.reading import given_text, parse_json

@@ -1,4 +1,4 @@
-"""Tau tracers and their scales, CenTauRz and CenTauR (``tau.toml``); the volumes are the user's.
+"""Scales of tau, CenTauRz and CenTauR (``tau.toml``); the volumes are the user's.
 
 The second kind of scale that SUVRs are put on: the same
 `bidsapp.core.quantification.centiloid.Equation`, other tracers, other volumes, other units.
@@ -17,35 +17,12 @@ from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, template_mask
 from bidsapp.data.sentences import refused, worded
-from bidsapp.data.tracers import Tracer, half_lives_s, named_tracers, tracers
 from bidsapp.errors import NoInputError
 from bidsapp.io.nifti import load_volume
 
 REFERENCE = "reference"
 # A mask of tau volumes with less of it inside the brain of the template is in another space.
 _LEAST_INSIDE = 0.7
-
-
-@lru_cache
-def tau_tracers() -> dict[str, Tracer]:
-    """Tau tracers by code.
-
-    Returns
-    -------
-    dict of Tracer
-    """
-    table = read_table("tau")
-    return {
-        code: Tracer(
-            code=code,
-            name=row["name"],
-            synonyms=tuple(row["synonyms"]),
-            radionuclide=table["radionuclide"],
-            half_life_s=half_lives_s()[table["radionuclide"]],
-            window_min=(row["window"]["min"][0], row["window"]["min"][1]),
-        )
-        for code, row in table["tracers"].items()
-    }
 
 
 @lru_cache
@@ -74,53 +51,6 @@ def tau_equations(code: str) -> dict[str, dict[str, Equation]]:
             for region, values in row.get(scale, {}).items()
         }
     return by_scale
-
-
-def all_tracers() -> dict[str, Tracer]:
-    """Tracers of amyloid and of tau by code.
-
-    Returns
-    -------
-    dict of Tracer
-    """
-    return tracers() | tau_tracers()
-
-
-def any_tracer(code: str) -> Tracer:
-    """Tracer by its code, whether it binds amyloid or tau.
-
-    Parameters
-    ----------
-    code : of the tracer
-
-    Returns
-    -------
-    Tracer
-    """
-    return all_tracers()[code]
-
-
-def known_tracer(name: str) -> Tracer | None:
-    """Amyloid or tau tracer that a free text names, and nothing against it.
-
-    Parameters
-    ----------
-    name : as for `bidsapp.data.tracers.named_tracers`
-
-    Returns
-    -------
-    Tracer or None
-
-    Examples
-    --------
-    >>> [known_tracer(text).code for text in ("18F-AV-1451", "AV-45", "[18F]PI-2620")]
-    ['FTP', 'FBP', 'PI2620']
-    """
-    named = named_tracers(name)
-    tau = tau_tracers().get(named.other or "")
-    if tau is not None and named.isotopes - {tau.radionuclide}:
-        return None
-    return named.amyloid or tau
 
 
 def tau_regions() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The table of amyloid tracers (``tracers.toml``) and how to find one by any of its names.
+"""Tracers of amyloid (``tracers.toml``) and tau (``tau.toml``), found by any of their names.
 
 Tracers of a user stand beside those of the table while a command works (`using_tracers`). Steps
 that run in other processes are told what they need of a tracer, so that nothing there looks it up.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -134,22 +134,66 @@ def tracers() -> dict[str, Tracer]:
 
 @lru_cache
 def _of_package() -> dict[str, Tracer]:
-    about = read_table("tracers")["anchors"]
+    about, described = read_table("tracers")["anchors"], {}
+    for code, row in read_table("tracers")["tracers"].items():
+        equations = {
+            name: equation_of({**line, "reference_region": name, "anchors": about[name]})
+            for name, line in row["equations"].items()
+        }
+        described[code] = _of_row(code, row, row["radionuclide"], row["window_min"], equations)
+    return described
+
+
+@lru_cache
+def tau_tracers() -> dict[str, Tracer]:
+    """Tau tracers by code.
+
+    Returns
+    -------
+    dict of Tracer
+    """
+    table = read_table("tau")
     return {
-        code: Tracer(
-            code=code,
-            name=row["name"],
-            synonyms=tuple(row["synonyms"]),
-            radionuclide=row["radionuclide"],
-            half_life_s=half_lives_s()[row["radionuclide"]],
-            window_min=(row["window_min"][0], row["window_min"][1]),
-            equations={
-                name: equation_of({**line, "reference_region": name, "anchors": about[name]})
-                for name, line in row["equations"].items()
-            },
-        )
-        for code, row in read_table("tracers")["tracers"].items()
+        code: _of_row(code, row, table["radionuclide"], row["window"]["min"], {})
+        for code, row in table["tracers"].items()
     }
+
+
+def _of_row(
+    code: str,
+    row: Mapping[str, Any],
+    radionuclide: str,
+    window_min: Sequence[float],
+    equations: Mapping[str, Equation],
+) -> Tracer:
+    start, end = window_min
+    names = row["name"], tuple(row["synonyms"])
+    half_life_s = half_lives_s()[radionuclide]
+    return Tracer(code, *names, radionuclide, half_life_s, (start, end), equations)
+
+
+def all_tracers() -> dict[str, Tracer]:
+    """Tracers of amyloid and of tau by code.
+
+    Returns
+    -------
+    dict of Tracer
+    """
+    return tracers() | tau_tracers()
+
+
+def any_tracer(code: str) -> Tracer:
+    """Tracer by its code, whether it binds amyloid or tau.
+
+    Parameters
+    ----------
+    code : of the tracer
+
+    Returns
+    -------
+    Tracer
+    """
+    return all_tracers()[code]
 
 
 def half_lives_s() -> dict[str, float]:
@@ -296,6 +340,29 @@ def tracer_from_name(name: str) -> Tracer | None:
         when the text holds the name of a tracer that is not in the table (AV-1451 is not AV-1).
     """
     return named_tracers(name).amyloid
+
+
+def known_tracer(name: str) -> Tracer | None:
+    """Amyloid or tau tracer that a free text names, and nothing against it.
+
+    Parameters
+    ----------
+    name : as for `named_tracers`
+
+    Returns
+    -------
+    Tracer or None
+
+    Examples
+    --------
+    >>> [known_tracer(text).code for text in ("18F-AV-1451", "AV-45", "[18F]PI-2620")]
+    ['FTP', 'FBP', 'PI2620']
+    """
+    named = named_tracers(name)
+    tau = tau_tracers().get(named.other or "")
+    if tau is not None and named.isotopes - {tau.radionuclide}:
+        return None
+    return named.amyloid or tau
 
 
 def same_tracer(first: str, second: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from bidsapp.bids.stated import Metadata, flags_of, own_notes, read_metadata
 from bidsapp.bids.values import UNDATED, map_text
 from bidsapp.data.sentences import refused, worded
-from bidsapp.data.tau import all_tracers, known_tracer
+from bidsapp.data.tracers import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.decide import Decisions, Job, decide, why_not

@@ -24,7 +24,7 @@ from bidsapp.bids.sidecar_times import (
 )
 from bidsapp.bids.values import UNDATED, as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
-from bidsapp.data.tau import known_tracer
+from bidsapp.data.tracers import known_tracer
 from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Values

@@ -7,8 +7,7 @@ import re
 from bidsapp.bids.stated import Stated
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
-from bidsapp.data.tau import all_tracers, known_tracer, tau_tracers
-from bidsapp.data.tracers import Tracer
+from bidsapp.data.tracers import Tracer, all_tracers, known_tracer, tau_tracers
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.scan_times import STATED

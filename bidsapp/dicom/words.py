@@ -12,8 +12,7 @@ from functools import lru_cache
 from string import ascii_uppercase
 
 from bidsapp.data import read_table
-from bidsapp.data.tau import all_tracers
-from bidsapp.data.tracers import Tracer, own_tracers
+from bidsapp.data.tracers import Tracer, all_tracers, own_tracers
 
 HIDDEN = "***"
 _SHORTEST_PART = 3  # letters of a word that is looked for inside a longer one

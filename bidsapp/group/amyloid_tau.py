@@ -9,7 +9,8 @@ from typing import Any
 
 from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.data import read_table
-from bidsapp.data.tau import tau_regions, tau_tracers
+from bidsapp.data.tau import tau_regions
+from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import UsageError
 from bidsapp.group.tables import Row
 from bidsapp.group.visits import moment

@@ -10,8 +10,7 @@ import numpy as np
 
 from bidsapp.core.statistics.mixed_effects import INTERCEPT, YEARS, MixedFit, mixed_effects
 from bidsapp.data import read_table
-from bidsapp.data.tau import tau_tracers
-from bidsapp.data.tracers import STANDARD_REFERENCE, tracers
+from bidsapp.data.tracers import STANDARD_REFERENCE, tau_tracers, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
 from bidsapp.group.tables import Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bidsapp.bids.entities import ENTITY_ORDER, LONG_NAMES, has_label, has_labels
-from bidsapp.data.tau import known_tracer
+from bidsapp.data.tracers import known_tracer
 from bidsapp.record import ScanRecord
 from bidsapp.settings import Filters
 

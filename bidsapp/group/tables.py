@@ -20,7 +20,8 @@ from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import REFERENCES, VOI_NAMES, read_table
 from bidsapp.data.kinetics import model_name
-from bidsapp.data.tau import all_tracers, tau_regions
+from bidsapp.data.tau import tau_regions
+from bidsapp.data.tracers import all_tracers
 from bidsapp.group.regional import NOTHING, RegionalTables, Values
 from bidsapp.group.template_flags import template_flags
 from bidsapp.io.tsv import cell

@@ -12,7 +12,7 @@ from typing import Any
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.sentences import worded_flag
-from bidsapp.data.tau import tau_tracers
+from bidsapp.data.tracers import tau_tracers
 from bidsapp.group.tables import Row
 from bidsapp.plain import natural
 from bidsapp.report.render import number

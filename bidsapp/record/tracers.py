@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 
-from bidsapp.data.tau import all_tracers
-from bidsapp.data.tracers import Tracer, own_tracers, using_tracers
+from bidsapp.data.tracers import Tracer, all_tracers, own_tracers, using_tracers
 from bidsapp.record.model import ScanRecord, TracerDefinition
 
 

@@ -15,8 +15,13 @@ from bidsapp import __version__
 from bidsapp.data import read_table
 from bidsapp.data.calibrations import centiloid_processing, scale_for
 from bidsapp.data.literature import Citation, reference_of_doi, references
-from bidsapp.data.tau import tau_tracers
-from bidsapp.data.tracers import STANDARD_REFERENCE, own_tracers, repeatability, tracers
+from bidsapp.data.tracers import (
+    STANDARD_REFERENCE,
+    own_tracers,
+    repeatability,
+    tau_tracers,
+    tracers,
+)
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.plain import plain
 from bidsapp.record import ScanRecord, Status

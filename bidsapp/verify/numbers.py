@@ -20,7 +20,7 @@ from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.data import mni_grid, read_table
 from bidsapp.data.calibrations import regional_scale, scale_for
 from bidsapp.data.reference_regions import chosen_references
-from bidsapp.data.tau import tau_tracers
+from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume

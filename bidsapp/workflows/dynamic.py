@@ -13,8 +13,7 @@ from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.kinetics import dynamic_rule, kinpar_columns, map_keys
-from bidsapp.data.tau import any_tracer
-from bidsapp.data.tracers import tracers
+from bidsapp.data.tracers import any_tracer, tracers
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import (
     FitKinetics,

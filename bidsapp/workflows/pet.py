@@ -16,7 +16,8 @@ from bidsapp.bids.pet_metadata import common_decay_factors
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for, tau_scale
-from bidsapp.data.tau import any_tracer, tau_tracers, tau_voi_files
+from bidsapp.data.tau import tau_voi_files
+from bidsapp.data.tracers import any_tracer, tau_tracers
 from bidsapp.interfaces.pet import (
     AlignFrames,
     Inspect,

@@ -18,7 +18,7 @@ from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import map_keys
-from bidsapp.data.tau import any_tracer
+from bidsapp.data.tracers import any_tracer
 from bidsapp.io.hashes import file_hash, remembered_hash
 from bidsapp.record.model import (
     CalibrationState,

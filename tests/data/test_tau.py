@@ -13,14 +13,8 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import centiloid_processing, regional_scale, scale_for, tau_scale
-from bidsapp.data.tau import (
-    tau_equations,
-    tau_masks,
-    tau_regions,
-    tau_tracers,
-    tau_voi_files,
-)
-from bidsapp.data.tracers import named_tracers, tracer_from_name
+from bidsapp.data.tau import tau_equations, tau_masks, tau_regions, tau_voi_files
+from bidsapp.data.tracers import named_tracers, tau_tracers, tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.pet import Quantify
 from bidsapp.interfaces.store import keep_volume
