@@ -391,8 +391,10 @@ def half_life(header: Header) -> float | None:
 
 
 def _half_life(header: Header) -> tuple[float | None, str | None]:
-    """Half-life in s, and what to tell of a number that is one of a tracer in another unit."""
+    """Half-life in s, and what to tell of a number that stands for none or is in another unit."""
     value = header.number("RadionuclideHalfLife")
+    if value == 0:
+        return None, worded("half-life", "zero")
     if value is not None and not _is_a_half_life(value, _OTHER_HALF_LIFE):
         for unit, seconds in _UNITS_S.items():
             if _is_a_half_life(value * seconds, _SAME_HALF_LIFE):

@@ -212,12 +212,12 @@ def _radiochemistry(
         "ModeOfAdministration": ("bolus", worded("dose", "bolus")),
     }
     for key in ("RadionuclidePositronFraction", "RadionuclideHalfLife", "DoseCalibrationFactor"):
-        value = half_life(header) if key == "RadionuclideHalfLife" else header.number(key)
+        value = half_life(header) if key == "RadionuclideHalfLife" else header.readable_number(key)
         if value is not None:
             entries[key] = (_seconds(value), tag_name(key))
-    if (volume := header.number("RadiopharmaceuticalVolume")) is not None:
+    if (volume := header.readable_number("RadiopharmaceuticalVolume")) is not None:
         entries["InjectedVolume"] = (volume, f"{tag_name('RadiopharmaceuticalVolume')}, mL")
-    if (molar := header.number("RadiopharmaceuticalSpecificActivity")) is not None:
+    if (molar := header.readable_number("RadiopharmaceuticalSpecificActivity")) is not None:
         source = tag_name("RadiopharmaceuticalSpecificActivity")
         entries["MolarActivity"] = (molar, source)
         entries["MolarActivityUnits"] = ("Bq/umol", f"{source}: DICOM counts per micromole")

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from dicom_studies import C11_S, Pet, set_times, write
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from bidsapp.dicom.convert import convert
 from bidsapp.settings import DicomInput
@@ -212,6 +215,34 @@ def test_a_half_life_is_read_in_the_unit_that_makes_one(
     assert f"it was read as {unit}" in flags(sidecar)
     assert sidecar["RadionuclideHalfLife"] == pytest.approx(pet.half_life, rel=0.01)
     assert sidecar["ImageDecayCorrectionTime"] == 5400
+
+
+def test_a_half_life_of_zero_stands_for_none(tmp_path: Path) -> None:
+    def edit(data: Dataset, _: int) -> None:
+        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "0"
+
+    sidecar = converted(tmp_path, STATIC, edit)
+    assert "stands for unknown" in flags(sidecar) and "RadionuclideHalfLife" not in sidecar
+    assert sidecar["ImageDecayCorrectionTime"] == 5400
+
+
+def test_a_text_in_place_of_a_number_that_nothing_rests_on_costs_no_scan(tmp_path: Path) -> None:
+    keys = ("RadionuclidePositronFraction", "RadiopharmaceuticalVolume",
+            "RadiopharmaceuticalSpecificActivity")  # fmt: skip
+
+    def edit(data: Dataset, _: int) -> None:
+        for holder, key in (
+            (data, "DoseCalibrationFactor"),
+            *((data.RadiopharmaceuticalInformationSequence[0], key) for key in keys),
+        ):
+            tag = Tag(tag_for_keyword(key) or 0)
+            holder._dict[tag] = RawDataElement(tag, "DS", 8, b"unknown ", 0, False, True)
+
+    sidecar = converted(tmp_path, STATIC, edit)
+    assert isinstance(sidecar, dict) and sidecar["InjectedRadioactivity"] == 301.7
+    assert (
+        not {keys[0], "InjectedVolume", "MolarActivity", "DoseCalibrationFactor"} & sidecar.keys()
+    )
 
 
 def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
