@@ -339,18 +339,23 @@ def _scan_start(sidecar: Mapping[str, Any]) -> datetime | None:
 
 
 def _by_series(sidecar: Mapping[str, Any]) -> datetime | None:
-    """Start of the first frame by SeriesTime, from which FrameReferenceTime counts."""
+    """Start of the first frame by SeriesTime.
+
+    FrameReferenceTime counts from it and, as dcm2niix writes them since 2026, FrameTimesStart.
+    """
     clock = clock_seconds(sidecar.get("SeriesTime"))
     if not clock:  # 00:00:00 stands for a time that was removed
         return None
-    reference, duration = (
+    reference, duration, first = (
         _number(value[0] if isinstance(value, list) and value else value)
-        for value in (sidecar.get("FrameReferenceTime"), sidecar.get("FrameDuration"))
+        for value in map(sidecar.get, ("FrameReferenceTime", "FrameDuration", "FrameTimesStart"))
     )
     half_life = number_in(sidecar.get("RadionuclideHalfLife"))
     after = 0.0
     plausible = duration is not None and 0 < duration < _LONGEST_S
-    if plausible and reference is not None and 0 <= reference < _LONGEST_S:
+    if first is not None and 0 < first < _LONGEST_S:
+        after = first
+    elif plausible and reference is not None and 0 <= reference < _LONGEST_S:
         usable = half_life if half_life is not None and half_life >= 1 else None
         after = first_frame_after(reference, duration or 0.0, usable)
     return _NO_DAY + timedelta(seconds=clock + after)

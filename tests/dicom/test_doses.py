@@ -181,12 +181,21 @@ def test_what_else_counts_in_the_unit_of_the_frames_is_told_by_the_scan(
         assert times.decay_reference_s == 5400
 
 
-@pytest.mark.parametrize("series", ["11:30:00", "10:00:00"])
-def test_a_sidecar_with_the_time_of_the_series_alone(tmp_path: Path, series: str) -> None:
-    """As dcm2niix 1.0.20260416 writes it; reference times count from SeriesTime."""
-    content = {**SIDECAR, "SeriesTime": series, "FrameTimesStart": [0, 600], "ScanStart": 0,
-               "FrameReferenceTime": [300, 900] if series > "11" else [5700, 6300],
-               "DecayCorrection": "START"}  # fmt: skip
+@pytest.mark.parametrize(
+    ("series", "starts", "references"),
+    [
+        ("11:30:00", [0, 600], [300, 900]),
+        ("10:00:00", [0, 600], [5700, 6300]),
+        ("10:00:00", [5400, 6000], None),
+        ("10:00:00", [5400, 6000], [0, 0]),
+    ],
+)
+def test_a_sidecar_with_the_time_of_the_series_alone(
+    tmp_path: Path, series: str, starts: list[float], references: list[float] | None
+) -> None:
+    """As dcm2niix 1.0.20260416 writes it; starts and reference times count from SeriesTime."""
+    content = {**SIDECAR, "SeriesTime": series, "FrameTimesStart": starts, "ScanStart": 0,
+               "FrameReferenceTime": references, "DecayCorrection": "START"}  # fmt: skip
     for key in ("TimeZero", "InjectionStart", "ImageDecayCorrected", "ImageDecayCorrectionTime"):
         del content[key]
     content["RadionuclideTotalDose"] = 3e8
