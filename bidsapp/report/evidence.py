@@ -25,12 +25,12 @@ from bidsapp.record.transforms import file_of, t1w_entities, t1w_to_pet, warp_of
 from bidsapp.report import pictures
 from bidsapp.report.deformation import deformation
 from bidsapp.report.figure import FULL, Figure, Pixels, title_of
+from bidsapp.report.image_frame import ImageFrame
 from bidsapp.report.intensities import intensity_histogram
 from bidsapp.report.mosaic import Layout, lay_out_around
 from bidsapp.report.surface import cortex_from_outside
 from bidsapp.report.viewer import (
     Block,
-    ViewerFrame,
     label_block,
     measured_block,
     moved,
@@ -353,7 +353,7 @@ class FigureMaker:
                     f"{self._path(record, 'pet_t1w')}: does not lie on the grid of the "
                     "T1w; run the participant level again"
                 )
-            frame = ViewerFrame.around(on.brain, _MARGIN_MM)
+            frame = ImageFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = np.prod(frame.shape(1.0)) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
@@ -369,7 +369,7 @@ class FigureMaker:
         return ViewerData(tuple(spaces), blocks)
 
     def _frames(
-        self, record: ScanRecord, frame: ViewerFrame
+        self, record: ScanRecord, frame: ImageFrame
     ) -> dict[str, tuple[Block, dict[str, Any]]]:
         """Frames of a dynamic scan in the space of the T1w, coarse; none where they are too many.
 
@@ -507,7 +507,7 @@ def template_warp(path: Path) -> Volume:
 
 def _space(
     name: str,
-    frame: ViewerFrame,
+    frame: ImageFrame,
     start: NDArray[np.float64],
     blocks: tuple[str, str, str],
     frames: tuple[dict[str, Any], ...] = (),
@@ -537,8 +537,8 @@ def _moved_points(voi: Volume, warp: Volume) -> NDArray[np.float64]:
 
 
 @cache
-def _mni_frame() -> ViewerFrame:
-    return ViewerFrame.around(template_mask(2), _MARGIN_MM)
+def _mni_frame() -> ImageFrame:
+    return ImageFrame.around(template_mask(2), _MARGIN_MM)
 
 
 @cache

@@ -7,15 +7,17 @@ sagittal cut is on the right. Arrays are (rows, columns), first row on top.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import affine_transform
 
+from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.volume import Volume
+from bidsapp.report.image_frame import ImageFrame
 
 WIDTH_PX = 1600
 GAP_PX = 6
@@ -32,7 +34,7 @@ class Tile:
     Attributes
     ----------
     top, left, height, width : place on the canvas, pixels
-    label : where it was cut, ``z = -12 mm``
+    label : where it was cut, ``z = -12 mm``: world coordinate of its middle
     ends : letters of the left and right edge
     """
 
@@ -57,10 +59,11 @@ class Layout:
 
     Attributes
     ----------
-    low, high : corners of the world box that every cut shows, RAS mm, shape (3,)
+    low, high : corners of the box that every cut shows, mm, shape (3,)
     step_mm : edge of a pixel
     shape : (rows, columns) of the canvas
     tiles : in reading order
+    to_world : coordinates of the box and of the cuts -> world, 4 x 4, RAS mm
     """
 
     low: NDArray[np.float64]
@@ -68,28 +71,33 @@ class Layout:
     step_mm: float
     shape: tuple[int, int]
     tiles: tuple[Tile, ...]
+    to_world: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
 
 
 def lay_out(
-    low: Sequence[float],
-    high: Sequence[float],
+    low: ArrayLike,
+    high: ArrayLike,
     cuts: Mapping[str, Sequence[float]],
     *,
     one_row: bool = False,
+    to_world: NDArray[np.float64] | None = None,
 ) -> Layout:
     """Place the cuts, scaled so that the widest row fills the canvas.
 
     Parameters
     ----------
-    low, high : corners of the world box to show, RAS mm
+    low, high : corners of the box to show, RAS mm
     cuts : plane name -> positions along the axis it cuts, mm
     one_row : all planes side by side; otherwise one row per plane
+    to_world : coordinates of box and cuts -> world, 4 x 4; None where they are those of the world
 
     Returns
     -------
     Layout
     """
-    box = np.asarray(high, float) - np.asarray(low, float)
+    low, high = np.asarray(low, float), np.asarray(high, float)
+    to_world = np.eye(4) if to_world is None else to_world
+    box, middle = high - low, (low + high) / 2
     by_plane = [[(plane, at) for at in cuts[plane[0]]] for plane in PLANES]
     rows = [[cut for row in by_plane for cut in row]] if one_row else by_plane
     step = max(
@@ -101,12 +109,13 @@ def lay_out(
         sizes = [(int(box[across] / step), int(box[up] / step)) for (_, _, across, up), _ in row]
         left = (WIDTH_PX - sum(width for width, _ in sizes) - (len(row) - 1) * GAP_PX) // 2
         for ((_, axis, across, _), position), (width, height) in zip(row, sizes, strict=True):
-            label = f"{'xyz'[axis]} = {round(position):+d} mm".replace("-", "\N{MINUS SIGN}")
+            at = transform(to_world, np.where(np.arange(3) == axis, position, middle))[axis]
+            label = f"{'xyz'[axis]} = {round(at):+d} mm".replace("-", "\N{MINUS SIGN}")
             tiles.append(Tile(top, left, height, width, label, _ENDS[across], axis, position))
             left += width + GAP_PX
         top += max(height for _, height in sizes) + GAP_PX
     shape = (top - GAP_PX, WIDTH_PX)
-    return Layout(np.asarray(low, float), np.asarray(high, float), step, shape, tuple(tiles))
+    return Layout(low, high, step, shape, tuple(tiles), to_world)
 
 
 def lay_out_around(
@@ -116,7 +125,7 @@ def lay_out_around(
     *,
     one_row: bool = False,
 ) -> Layout:
-    """Cuts at equal steps through what ``mask`` covers, in world axes whatever the grid.
+    """Cuts at equal steps through what ``mask`` covers, along the axes of its image.
 
     Parameters
     ----------
@@ -129,22 +138,14 @@ def lay_out_around(
     -------
     Layout
     """
-    world = _outermost(np.asarray(mask.data) != 0) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
-    low, high = world.min(axis=0), world.max(axis=0)
+    frame = ImageFrame.around(mask, 0)
+    low, high = frame.low, frame.high
     cuts = {
         name: low[axis] + (high[axis] - low[axis]) * (np.arange(count) + 1.0) / (count + 1.0)
         for (name, axis, _, _), count in zip(PLANES, counts, strict=True)
     }
-    return lay_out(low - margin_mm, high + margin_mm, cuts, one_row=one_row)
-
-
-def _outermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """First and last voxel of every line along the first axis: as far out as all, shape (N, 3)."""
-    held = mask.any(axis=0)
-    first = mask.argmax(axis=0)[held]
-    last = mask.shape[0] - 1 - mask[::-1].argmax(axis=0)[held]
-    lines = np.argwhere(held)
-    return np.concatenate([np.column_stack([end, lines]) for end in (first, last)])
+    box = low - margin_mm, high + margin_mm
+    return lay_out(*box, cuts, one_row=one_row, to_world=frame.to_world)
 
 
 def sample(volume: Volume, layout: Layout) -> NDArray[np.float32]:
@@ -258,4 +259,4 @@ def _pixel_to_world(tile: Tile, layout: Layout) -> NDArray[np.float64]:
         layout.step_mm, layout.low[across] + layout.step_mm / 2,
     )  # fmt: skip
     matrix[up, 1], matrix[up, 3] = -layout.step_mm, layout.high[up] - layout.step_mm / 2
-    return matrix
+    return layout.to_world @ matrix

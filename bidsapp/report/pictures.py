@@ -15,9 +15,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.priors import TissuePriors
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.volume import Volume, mask_centre
 from bidsapp.data.display import ReadScale, coloured, colours_in_words, display_of
 from bidsapp.report.figure import NOTHING, Figure, Layer, Words, title_of
+from bidsapp.report.image_frame import ImageFrame
 from bidsapp.report.lines import (
     FOOTER_PX,
     Outline,
@@ -26,7 +28,7 @@ from bidsapp.report.lines import (
     outline,
     places,
 )
-from bidsapp.report.mosaic import Layout, inside, lay_out, sample
+from bidsapp.report.mosaic import PLANES, Layout, inside, lay_out, sample
 from bidsapp.report.svg import join, tag
 
 # Over the T1w: as opaque as this from a fifth of the scale on, clear where there is no uptake;
@@ -250,11 +252,11 @@ def field_of_view(
     -------
     Figure
     """
-    corners = np.stack(np.meshgrid(*((0, n - 1) for n in t1w.data.shape)), axis=-1).reshape(-1, 3)
-    world = corners @ t1w.affine[:3, :3].T + t1w.affine[:3, 3]
-    centre = mask_centre(brain.data != 0) @ brain.affine[:3, :3].T + brain.affine[:3, 3]
-    cuts = {name: (centre[axis],) for axis, name in ((2, "axial"), (1, "coronal"), (0, "sagittal"))}
-    layout = lay_out(world.min(axis=0), world.max(axis=0), cuts, one_row=True)
+    whole = Volume(np.broadcast_to(True, t1w.data.shape), t1w.affine)
+    frame = ImageFrame.around(whole, 0)
+    centre = transform(inverse(frame.to_world) @ brain.affine, mask_centre(brain.data != 0))
+    cuts = {name: (centre[axis],) for name, axis, _, _ in PLANES}
+    layout = lay_out(frame.low, frame.high, cuts, one_row=True, to_world=frame.to_world)
     seen = inside(pet_shape, pet_affine, layout)
     grey = np.repeat(grey_levels(sample(t1w, layout))[..., None], 3, axis=2).astype(np.float32)
     missed = (~seen & _on_a_cut(layout))[..., None]

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from nibabel.affines import voxel_sizes
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from bidsapp.core.grid.alignment import inverse
 from bidsapp.core.grid.sampling import nearest_voxels
-from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
+from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
+from bidsapp.report.image_frame import ImageFrame
 from bidsapp.report.render import base64_text
 
 LEVELS = 255
@@ -29,7 +28,7 @@ LEVELS = 255
 
 @dataclass(frozen=True)
 class Block:
-    """An image for the viewer, on the axes of a `ViewerFrame`.
+    """An image for the viewer, on the axes of a `ImageFrame`.
 
     Attributes
     ----------
@@ -62,128 +61,7 @@ class Block:
                 "slope": self.slope, "columns": self.columns}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ViewerFrame:
-    """Part of a grid, turned so that its axes run to the right, to the front and upwards.
-
-    Coordinates are mm along these axes; voxels are shown as they are, nothing is interpolated.
-
-    Attributes
-    ----------
-    orientation : of nibabel, shape (3, 2): where each axis of the array runs, and which way
-    affine : turned voxel indices -> world, RAS mm
-    first, last : voxels of the part, ``last`` excluded
-    """
-
-    orientation: NDArray[np.float64]
-    affine: NDArray[np.float64]
-    first: tuple[int, ...]
-    last: tuple[int, ...]
-
-    @classmethod
-    def around(cls, mask: Volume, margin_mm: float) -> ViewerFrame:
-        """Part of the grid of a mask that contains the mask and a margin.
-
-        Parameters
-        ----------
-        mask : Volume of bool
-        margin_mm : around it
-
-        Returns
-        -------
-        ViewerFrame
-        """
-        orientation = io_orientation(mask.affine)
-        affine = mask.affine @ inv_ornt_aff(orientation, mask.data.shape)
-        inside = apply_orientation(mask.data, orientation) != 0
-        box = mask_slices(inside, np.rint(margin_mm / voxel_sizes(affine)).astype(int))
-        return cls(orientation, affine, tuple(s.start for s in box), tuple(s.stop for s in box))
-
-    @property
-    def steps(self) -> NDArray[np.float64]:
-        """Edges of a voxel, mm, shape (3,)."""
-        return voxel_sizes(self.affine)
-
-    @property
-    def low(self) -> NDArray[np.float64]:
-        """Coordinates of the first voxel: those of the world for a grid that is not oblique."""
-        return self.affine[:3, 3] + np.array(self.first) * self.steps
-
-    @property
-    def high(self) -> NDArray[np.float64]:
-        """Coordinates of the last voxel, mm, shape (3,)."""
-        return self.affine[:3, 3] + (np.array(self.last) - 1) * self.steps
-
-    @property
-    def to_world(self) -> NDArray[np.float64]:
-        """4 x 4: coordinates of the frame -> world, RAS mm."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = self.affine[:3, :3] / self.steps
-        matrix[:3, 3] = self.affine[:3, 3] - matrix[:3, :3] @ self.affine[:3, 3]
-        return matrix
-
-    def part(self, data: NDArray[np.generic], strides: Sequence[int]) -> NDArray[np.generic]:
-        """Crop an array to the frame, reorient it and take every n-th voxel.
-
-        Parameters
-        ----------
-        data : on the grid of the frame
-        strides : n, along each axis
-
-        Returns
-        -------
-        ndarray
-        """
-        part = tuple(map(slice, self.first, self.last, strides))
-        return apply_orientation(data, self.orientation)[part]
-
-    def shape(self, step_mm: float) -> tuple[int, int, int]:
-        """Number of voxels along each axis at a step.
-
-        Parameters
-        ----------
-        step_mm : edge of the shown voxels, about
-
-        Returns
-        -------
-        (int, int, int)
-        """
-        ends = zip(self.first, self.last, self.strides(step_mm), strict=True)
-        x, y, z = (len(range(*along)) for along in ends)
-        return x, y, z
-
-    def indices_to_world(self, step_mm: float) -> NDArray[np.float64]:
-        """Affine of the voxels at a step.
-
-        Parameters
-        ----------
-        step_mm : edge of the shown voxels, about
-
-        Returns
-        -------
-        ndarray
-            Shape (4, 4), voxel indices -> world, RAS mm.
-        """
-        strided = np.diag([*self.strides(step_mm), 1.0])
-        strided[:3, 3] = self.first
-        matrix: NDArray[np.float64] = self.affine @ strided
-        return matrix
-
-    def strides(self, step_mm: float) -> tuple[int, ...]:
-        """Strides in voxels for a step.
-
-        Parameters
-        ----------
-        step_mm : edge of the shown voxels, about
-
-        Returns
-        -------
-        (int, ...)
-        """
-        return tuple(max(1, round(step_mm / step)) for step in self.steps)
-
-
-def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: float) -> Block:
+def measured_block(volume: Volume, frame: ImageFrame, step_mm: float, top: float) -> Block:
     """Keep values of an image on the grid of a frame, see `values_block`.
 
     Parameters
@@ -201,7 +79,7 @@ def measured_block(volume: Volume, frame: ViewerFrame, step_mm: float, top: floa
 
 
 def moved(
-    volume: Volume, to_image: NDArray[np.float64], frame: ViewerFrame, step_mm: float
+    volume: Volume, to_image: NDArray[np.float64], frame: ImageFrame, step_mm: float
 ) -> NDArray[np.float32]:
     """Resample an image to the voxels of a frame, trilinear.
 
@@ -224,7 +102,7 @@ def moved(
     return values
 
 
-def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: float) -> Block:
+def values_block(values: NDArray[Any], frame: ImageFrame, step_mm: float, top: float) -> Block:
     """Keep values on the voxels of a frame, from 0 to ``top`` in 256 steps.
 
     Parameters
@@ -242,7 +120,7 @@ def values_block(values: NDArray[Any], frame: ViewerFrame, step_mm: float, top: 
     return _delta(np.rint(share * LEVELS).astype(np.uint8), frame, strides, top / LEVELS)
 
 
-def label_block(labels: Volume, frame: ViewerFrame) -> Block:
+def label_block(labels: Volume, frame: ImageFrame) -> Block:
     """Keep whole numbers from 0 to 255, such as a bit per region.
 
     Parameters
@@ -258,7 +136,7 @@ def label_block(labels: Volume, frame: ViewerFrame) -> Block:
 
 
 def scattered_label_block(
-    regions: Iterable[NDArray[np.float64]], point_ml: float, frame: ViewerFrame, step_mm: float
+    regions: Iterable[NDArray[np.float64]], point_ml: float, frame: ImageFrame, step_mm: float
 ) -> Block:
     """Keep a bit per region that is given by points evenly spread in it.
 
@@ -282,7 +160,7 @@ def scattered_label_block(
     return _delta(bits.reshape(shape), frame, frame.strides(step_mm), 1.0)
 
 
-def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
+def picture_block(volume: Volume, frame: ImageFrame, step_mm: float) -> Block:
     """Keep what an image looks like: grey up to just above its brightest tissue.
 
     Parameters
@@ -318,7 +196,7 @@ def picture_block(volume: Volume, frame: ViewerFrame, step_mm: float) -> Block:
 
 
 def _delta(
-    counts: NDArray[np.uint8], frame: ViewerFrame, strides: Sequence[int], slope: float
+    counts: NDArray[np.uint8], frame: ImageFrame, strides: Sequence[int], slope: float
 ) -> Block:
     differences = np.diff(counts, axis=0, prepend=np.uint8(0)).transpose(2, 1, 0)
     content = gzip.compress(np.ascontiguousarray(differences).tobytes(), 5, mtime=0)
@@ -327,7 +205,7 @@ def _delta(
 
 
 def _place(
-    frame: ViewerFrame, strides: Sequence[int]
+    frame: ImageFrame, strides: Sequence[int]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """First coordinate and steps of a block, short enough to write."""
     step = frame.steps * np.array(strides)

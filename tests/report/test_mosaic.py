@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.report.mosaic import WIDTH_PX, lay_out, lay_out_around, sample
 
@@ -69,21 +70,31 @@ def test_tiles_stay_on_the_canvas_and_apart():
 def test_the_layout_around_a_mask_holds_it(tiny_volume):
     mask = Volume(tiny_volume.data > 50, tiny_volume.affine)
     layout = lay_out_around(mask, margin_mm=4)
-    world = mask.grid.world()[mask.data]
+    world = transform(inverse(layout.to_world), mask.grid.world()[mask.data])
     assert (layout.low <= world.min(axis=0) - 4 + 1e-9).all()
     assert (layout.high >= world.max(axis=0) + 4 - 1e-9).all()
     for tile in layout.tiles:
         assert world[:, tile.axis].min() < tile.position_mm < world[:, tile.axis].max()
 
 
-def test_the_layout_around_a_mask_on_an_oblique_grid_ends_where_the_mask_does():
-    affine = np.eye(4)
-    affine[:3, :3] = Rotation.from_euler("xyz", [20, -30, 40], degrees=True).as_matrix()
-    data = np.random.default_rng(2).random((12, 15, 11)) < 0.1
-    layout = lay_out_around(Volume(data, affine), margin_mm=0)
-    world = Volume(data, affine).grid.world()[data]
-    np.testing.assert_allclose(layout.low, world.min(axis=0), atol=1e-9)
-    np.testing.assert_allclose(layout.high, world.max(axis=0), atol=1e-9)
+def test_an_oblique_image_is_cut_along_its_own_axes():
+    upright = np.diag([1.0, 1.2, 0.9, 1])
+    upright[:3, 3] = -4, 7, -3
+    oblique = upright.copy()
+    turn = Rotation.from_euler("xyz", [20, -30, 25], degrees=True).as_matrix()
+    oblique[:3] = turn @ upright[:3]
+    data = np.random.default_rng(2).random((12, 15, 11), np.float32)
+    layouts = [lay_out_around(Volume(data > 0.9, affine), 0) for affine in (upright, oblique)]
+    cuts = [
+        sample(Volume(data, affine), layout)
+        for affine, layout in zip((upright, oblique), layouts, strict=True)
+    ]
+    assert cuts[0].any()
+    np.testing.assert_allclose(cuts[1], cuts[0], atol=1e-4)
+    world = Volume(data, oblique).grid.world()[data > 0.9]
+    along = transform(inverse(layouts[1].to_world), world)
+    np.testing.assert_allclose(layouts[1].low, along.min(axis=0), atol=1e-9)
+    np.testing.assert_allclose(layouts[1].high, along.max(axis=0), atol=1e-9)
 
 
 @pytest.mark.parametrize("axes", list(permutations(range(3))))

@@ -9,11 +9,12 @@ import pytest
 
 from bidsapp.core.grid.alignment import rigid_matrix, transform
 from bidsapp.core.grid.volume import Volume
-from bidsapp.report.viewer import LEVELS, ViewerFrame, moved, scattered_label_block, values_block
+from bidsapp.report.image_frame import ImageFrame
+from bidsapp.report.viewer import LEVELS, moved, scattered_label_block, values_block
 
 
-def whole(volume: Volume) -> ViewerFrame:
-    return ViewerFrame.around(Volume(np.ones(volume.data.shape, bool), volume.affine), 0)
+def whole(volume: Volume) -> ImageFrame:
+    return ImageFrame.around(Volume(np.ones(volume.data.shape, bool), volume.affine), 0)
 
 
 def counts(block) -> np.ndarray:
