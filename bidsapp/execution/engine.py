@@ -104,13 +104,15 @@ def run(
         _limit_memory(workflow, resources.mem_gb)
     plugin = _plugin(resources, on_step, _threads(workflow, resources.nprocs))
     # nipype collects garbage at every poll; what is alive now stays anyway, and need not be looked
-    # through each time
+    # through each time, nor at the exit of a command, which has frozen its imports before
+    of_command = gc.get_freeze_count() > 0
     gc.freeze()
     try:
         with threadpool_limits(1):
             workflow.run(plugin=plugin)
     finally:
-        gc.unfreeze()
+        if not of_command:
+            gc.unfreeze()
     return plugin.failures
 
 

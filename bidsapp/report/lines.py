@@ -74,7 +74,7 @@ def _path(line: NDArray[np.float64]) -> str:
     steps = steps[steps.any(axis=1)]
     if not len(steps):
         return ""
-    relative = " ".join(f"{x} {y}" for x, y in steps)
+    relative = " ".join(map(str, steps.ravel().tolist()))
     return f"M{points[0, 0]} {points[0, 1]}l{relative.replace(' -', '-')}"
 
 
