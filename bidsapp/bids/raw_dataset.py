@@ -30,7 +30,6 @@ from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
 from bidsapp.bids.raw_names import UnusedImage, misnamed_images, suffix_of
 from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
-from bidsapp.bids.table_problems import table_problems
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
@@ -326,15 +325,6 @@ class RawDataset:
         return replace(filters, participant=()).unmatched(
             lambda alone: any(is_wanted(pet, alone, self.bids_dir) for pet in self.pets)
         )
-
-    def table_problems(self) -> list[str]:
-        """What was wrong with the tables of the participants, one sentence each.
-
-        Returns
-        -------
-        list of str
-        """
-        return table_problems(self.bids_dir, self.pets)
 
     def weight_kg(self, image: RawImage) -> float | None:
         """Body weight by the sidecar, else by the session's or participant's row.

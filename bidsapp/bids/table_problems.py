@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
 
 from bidsapp.bids import raw_tables
 from bidsapp.bids.covariates import holds_date
+from bidsapp.bids.raw_dataset import RawDataset
 from bidsapp.bids.raw_tables import RawTable
 from bidsapp.data.sentences import worded
 from bidsapp.plain import some
@@ -17,30 +15,18 @@ from bidsapp.plain import some
 _TIME = re.compile(r"(acq|scan|exam|visit|ses|study|mri?|pet).*(date|time|day)|date(time)?$")
 
 
-class _Image(Protocol):
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def participant(self) -> str: ...
-
-    @property
-    def session(self) -> str | None: ...
-
-
-def table_problems(bids_dir: Path, pets: Iterable[_Image]) -> list[str]:
-    """What is wrong with the tables about some images, one sentence each.
+def table_problems(dataset: RawDataset) -> list[str]:
+    """What is wrong with the tables about the PETs of a dataset, one sentence each.
 
     Parameters
     ----------
-    bids_dir : root of the raw dataset
-    pets : images of it
+    dataset : with its tables
 
     Returns
     -------
     list of str
     """
-    pets = list(pets)
+    bids_dir, pets = dataset.bids_dir, dataset.pets
     people = sorted({pet.participant for pet in pets})
     table = raw_tables.participants(bids_dir)
     problems = [*table.problems]

@@ -22,6 +22,7 @@ from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip
 from bidsapp.bids.planning import make_plan
 from bidsapp.bids.raw_names import misnamed_images, misnamed_people
 from bidsapp.bids.stated import read_metadata
+from bidsapp.bids.table_problems import table_problems
 from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.cli.pages import write_pages
@@ -225,7 +226,7 @@ def _plan(
         progress.warn(sentence)
     for sentence in (
         *dataset.unmatched(settings.filters), *dataset.unused_statements(),
-        *dataset.table_problems(),
+        *table_problems(dataset),
     ):  # fmt: skip
         progress.warn(sentence)
     plan = make_plan(dataset, settings.processing)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, eroded_regions
@@ -104,36 +105,35 @@ def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Refe
 
 @lru_cache
 def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
-    if choice.atlas is not None:
-        description = f"{choice.atlas}: {', '.join(choice.labels)}"
-        if choice.erode_mm:
-            description += f", {choice.erode_mm:g} mm inside its border"
-        if own is not None and own.own is not None:
-            _check_names(choice, own)
-            return Reference(choice.name, description, Regions.empty(mni_grid(2).shape))
-        source = atlas(own or choice.atlas)
-        try:
-            positions = source.positions(choice.labels)
-        except UsageError:
-            if source.grid is None:
-                raise
-            positions = ()  # this head lacks the structure
-        regions = source.regions.combined([positions])
-        if choice.erode_mm:
-            regions = eroded_regions(regions, source.grid or mni_grid(2), choice.erode_mm)
-        return Reference(choice.name, description, regions, grid=source.grid)
+    row = _row(choice)
+    if own is not None and own.own is not None:
+        _check_names(choice, own)
+        return Reference(choice.name, row["description"], Regions.empty(mni_grid(2).shape))
+    source = atlas(own or row["atlas"])
+    try:
+        positions = source.positions(row["labels"])
+    except UsageError:
+        if source.grid is None:
+            raise
+        positions = ()  # this head lacks the structure
+    regions = source.regions.combined([positions])
+    if margin := row.get("erode_mm"):
+        regions = eroded_regions(regions, source.grid or mni_grid(2), margin)
+    about = row["description"], regions, row.get("tissue"), row.get("threshold")
+    return Reference(choice.name, *about, grid=source.grid)
+
+
+def _row(choice: ReferenceChoice) -> Mapping[str, Any]:
+    """What a region is made of: by the user, or by the table."""
     table = read_table("reference_regions")
+    if choice.atlas is not None:
+        margin = f", {choice.erode_mm:g} mm inside its border" if choice.erode_mm else ""
+        description = f"{choice.atlas}: {', '.join(choice.labels)}{margin}"
+        return {**asdict(choice), "description": description}
     if choice.name not in table:
         known = ", ".join(table)
         raise UsageError(worded("reference-region", "unknown", choice=choice, known=known))
-    row = table[choice.name]
-    source = atlas(row["atlas"])
-    regions = source.regions.combined([source.positions(row["labels"])])
-    if margin := row.get("erode_mm"):
-        regions = eroded_regions(regions, mni_grid(2), margin)
-    return Reference(
-        choice.name, row["description"], regions, row.get("tissue"), row.get("threshold")
-    )
+    return table[choice.name]
 
 
 def _check_names(choice: ReferenceChoice, own: AtlasChoice) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from bidsapp.bids.limits import LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.core.anatomy.mr_contrast import inverted_contrast, spoiled_contrast
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
-from bidsapp.data.series_texts import denies_attenuation, names_no_attenuation
-from bidsapp.dicom.agent import Agent, contrast_agent
+from bidsapp.data.series_texts import (
+    denies_attenuation,
+    names_contrast,
+    names_no_attenuation,
+    states_agent,
+)
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.dicom.series import Series
@@ -49,6 +53,14 @@ class Kind(StrEnum):
     DERIVED = "derived"
     WHOLE_BODY = "whole-body PET"
     OTHER = "other"
+
+
+class Agent(IntEnum):
+    """Whether there is contrast agent in an image, the better for a T1w the smaller."""
+
+    WITHOUT = 0
+    DOUBTFUL = 1
+    WITH = 2
 
 
 # By their names, as ``[names]`` of the table spells them, in this order.
@@ -198,6 +210,37 @@ def _other_part(header: Header) -> tuple[Flag, ...]:
 
 def _agent(series: Series) -> Agent:
     return contrast_agent(series.header, described(series))
+
+
+def contrast_agent(header: Header, name: str) -> Agent:
+    """Judge from tags and name; what contradicts itself is doubtful, silence is without.
+
+    Parameters
+    ----------
+    header : of the series
+    name : of the series, as people type it
+
+    Returns
+    -------
+    Agent
+    """
+    text = " ".join(header.texts("ContrastBolusAgent") + header.texts("ContrastBolusAgentMeaning"))
+    votes = {
+        {"YES": True, "NO": False}.get(header.text("ContrastBolusAgentAdministered").upper()),
+        _amount(header),
+        states_agent(text),
+        names_contrast(name),
+    } - {None}
+    if len(votes) == 2:
+        return Agent.DOUBTFUL
+    return Agent.WITH if True in votes else Agent.WITHOUT
+
+
+def _amount(header: Header) -> bool | None:
+    """Vote of volume and dose; None where no number is stated."""
+    amounts = map(header.readable_number, ("ContrastBolusVolume", "ContrastBolusTotalDose"))
+    known = [amount for amount in amounts if amount is not None]
+    return max(known) > 0 if known else None
 
 
 def _weighting(series: Series) -> tuple[Kind, str]:

@@ -14,7 +14,6 @@ import shlex
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -40,23 +39,7 @@ _CALL_S = 60.0
 _CANCEL_S = 5.0  # a run that gets SIGTERM has 10 s
 
 
-@dataclass(frozen=True)
-class BatchPlugin:
-    """A batch plugin of nipype with its arguments.
-
-    Attributes
-    ----------
-    name : as in the file, such as ``SLURM``
-    base : its class
-    arguments : ``plugin_args``
-    """
-
-    name: str
-    base: type[SGELikeBatchManagerBase]
-    arguments: dict[str, Any]
-
-
-def read_plugin(path: Path) -> BatchPlugin:
+def read_plugin(path: Path) -> tuple[type[SGELikeBatchManagerBase], dict[str, Any]]:
     """Read a JSON or YAML file with ``plugin`` (``SLURM``) and ``plugin_args``.
 
     Parameters
@@ -65,7 +48,10 @@ def read_plugin(path: Path) -> BatchPlugin:
 
     Returns
     -------
-    BatchPlugin
+    class
+        A batch plugin of nipype.
+    dict
+        ``plugin_args``.
 
     Raises
     ------
@@ -91,9 +77,9 @@ def read_plugin(path: Path) -> BatchPlugin:
         raise UsageError(worded("plugin", "no-command", path=path, command=command, name=name))
     if base is SLURMPlugin:
         _check_slurm(path, arguments)
-        return BatchPlugin(name, _Slurm, arguments)
+        return _Slurm, arguments
     os.environ.setdefault("LOGNAME", "centipet")  # nipype names the jobs after it
-    return BatchPlugin(name, type(f"_{name}", (_Batch, base), {}), arguments)
+    return type(f"_{name}", (_Batch, base), {}), arguments
 
 
 def _read_file(path: Path) -> Any:

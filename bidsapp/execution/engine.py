@@ -133,7 +133,9 @@ def _plugin(resources: Resources, on_step: OnStep | None, threads: int) -> _Line
     if on_step is not None:
         arguments["status_callback"] = lambda node, status: on_step(node.fullname, status)
     if resources.plugin is not None:
-        return _batch_plugin(Path(resources.plugin), arguments)
+        batch, batch_arguments = read_plugin(Path(resources.plugin))
+        plugin_class = type(f"Centipet{batch.__name__}", (_Distributed, batch), {})
+        return plugin_class(plugin_args=batch_arguments | arguments)
     if resources.nprocs == 1:
         return _Linear(plugin_args=arguments)
     arguments |= {
@@ -193,8 +195,7 @@ class _Distributed(DistributedPluginBase):  # type: ignore[misc]
     def _report_crash(self, node: Node, result: dict[str, Any] | None = None) -> str:
         traceback = (result or {}).get("traceback") or ["unknown error\n"]
         lines = [traceback] if isinstance(traceback, str) else list(traceback)
-        failure = _failure(node, lines)
-        self.failures.append(failure)
+        self.failures.append(_failure(node, lines))
         return ""
 
 
@@ -302,13 +303,6 @@ def _participant_first(graph: DiGraph) -> dict[Node, _Urgency]:
 def _participant(node: Node) -> str:
     """Name of the workflow of a participant, in which a node is."""
     return ".".join(node.fullname.split(".")[:2])
-
-
-def _batch_plugin(path: Path, arguments: dict[str, Any]) -> _Distributed:
-    """Plugin of nipype named in a JSON or YAML file (``plugin``, ``plugin_args``)."""
-    plugin = read_plugin(path)
-    plugin_class = type(f"Centipet{plugin.name}Plugin", (_Distributed, plugin.base), {})
-    return plugin_class(plugin_args=plugin.arguments | arguments)
 
 
 def _run_node(node: Node, updatehash: bool, taskid: int, cwd: str, threads: int) -> dict[str, Any]:

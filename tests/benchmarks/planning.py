@@ -21,6 +21,7 @@ from raw_sidecar import PET_SIDECAR
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.bids.table_problems import table_problems
 from bidsapp.core.grid.volume import Volume
 from bidsapp.io.nifti import save_volume
 from bidsapp.settings import Filters, Processing
@@ -59,7 +60,7 @@ def main() -> int:
         write_dataset(bids, options.scans)
         wall, processor = time.perf_counter(), time.process_time()
         dataset = read_dataset(bids, Filters())
-        problems = dataset.table_problems()
+        problems = table_problems(dataset)
         plan = make_plan(dataset, Processing())
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(f"{len(plan.scans)} scans planned: {wall:.1f} s wall, {processor:.1f} s processor")

@@ -5,6 +5,7 @@ import pytest
 from bidsapp.bids.covariates import age_years, holds_date, weight_kg
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.bids.table_problems import table_problems
 from bidsapp.group.tables import centiloid_rows
 from bidsapp.record.about import age_of
 from bidsapp.record.model import ScanRecord
@@ -99,7 +100,7 @@ def test_a_date_that_cannot_be_read_is_told(raw):
         table.write_text(f"session_id\tacq_time\n{rows}")
     scans = raw.root / "sub-2" / "ses-a" / "sub-2_ses-a_scans.tsv"
     scans.write_text("filename\tacq_time\npet/sub-2_ses-a_trc-FBB_pet.nii.gz\t2 March 2020\n")
-    of_sessions, of_scans = read_dataset(raw.root, Filters()).table_problems()
+    of_sessions, of_scans = table_problems(read_dataset(raw.root, Filters()))
     assert of_sessions.startswith("sub-1_sessions.tsv: acq_time of ses-a is not like")
     assert of_scans.startswith("sub-2_ses-a_scans.tsv: acq_time of pet/sub-2_ses-a_trc-FBB_pet is")
 
@@ -121,7 +122,7 @@ def test_what_tables_of_sessions_and_scans_lack_is_told_once_for_all(raw):
     for name, text in tables.items():
         (raw.root / name).write_text(text)
     dataset = read_dataset(raw.root, Filters())
-    session, other, scan = dataset.table_problems()
+    session, other, scan = table_problems(dataset)
     assert session == "sessions.tsv: has no row of sub-1 ses-a"
     assert other.startswith("sub-2_sessions.tsv: ") and "scan_date was not used" in other
     assert scan == (

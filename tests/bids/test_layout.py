@@ -6,6 +6,7 @@ import time
 import pytest
 
 from bidsapp.bids.layout import check_dataset, read_dataset
+from bidsapp.bids.table_problems import table_problems
 from bidsapp.errors import (
     BadDataError,
     InvalidBidsError,
@@ -268,6 +269,6 @@ def test_the_tracer_under_acq_is_told_with_what_to_do(raw):
 
 def test_what_the_tables_lack_is_told_of_those_who_are_asked_for(raw_study):
     (raw_study.root / "participants.tsv").write_text("participant_id\tage\n01\t70\n")
-    told = read_dataset(raw_study.root, Filters()).table_problems()
+    told = table_problems(read_dataset(raw_study.root, Filters()))
     assert told == ["participants.tsv: 01 was read as sub-01",
                     "participants.tsv: has no row of sub-02"]  # fmt: skip

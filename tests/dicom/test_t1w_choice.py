@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.dicom.agent import Agent, contrast_agent
+from bidsapp.dicom.classify import Agent, contrast_agent
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.header import Header, headers_of
 from bidsapp.settings import DicomInput, Filters, Processing

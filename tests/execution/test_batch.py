@@ -169,7 +169,7 @@ def test_wrong_files_give_one_sentence(slurm, text, told):
 def test_json_is_read_as_well(slurm):
     path = slurm.folder / "plugin.json"
     path.write_text('{"plugin": "SLURM", "plugin_args": {"max_jobs": 4}}')
-    assert read_plugin(path).arguments == {"max_jobs": 4}
+    assert read_plugin(path)[1] == {"max_jobs": 4}
 
 
 def test_a_file_that_is_not_there(tmp_path):
