@@ -60,7 +60,7 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         reference, source, remarks = _unproven_reference(model, clock, expected, source)
     elif (moment := next(agreeing, None)) is not None:
         reference, source = moment[0], f"{moment[1]}, confirmed by (0054,1321) DecayFactor"
-    elif named == "ADMIN" and clock.stated is None:
+    elif named == "ADMIN" and clock.stated is None and not clock.in_suv:
         reference = expected
         remarks = (*remarks, _admin_remark(implied[0]))
     else:

@@ -341,6 +341,7 @@ def scan_clock(
         decay_correction=header.shown("DecayCorrection"),
         decay_corrected=tables()["corrected_image"]["decay"] in corrected if corrected else None,
         half_life_s=half_life(header),
+        in_suv=header.text("Units").upper() in tables()["suv_units"]["names"],
         notes=tuple(notes),
         zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight
     )

@@ -74,6 +74,7 @@ class ScanClock:
     decay_correction : (0054,1102): START, ADMIN or NONE; empty when absent
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
     half_life_s : s
+    in_suv : voxels are SUV, which refer to the injection whatever the decay factors do
     notes : what was doubtful in the tags themselves
     zeros_removed : a time at midnight sharp stands for one that was removed
     """
@@ -89,6 +90,7 @@ class ScanClock:
     decay_correction: str = ""
     decay_corrected: bool | None = None
     half_life_s: float | None = None
+    in_suv: bool = False
     notes: tuple[str, ...] = ()
     zeros_removed: bool = True
 

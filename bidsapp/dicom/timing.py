@@ -26,7 +26,8 @@ Decay reference
     much counts were multiplied, so, with the half-life, to what moment they were corrected.  When
     that moment is not the one named, START gives way to the moment the factor says; ADMIN with
     another moment than the injection means that one of both clocks was changed and is refused,
-    unless a person states the injection: then the factor still says what was corrected to.
+    unless a person states the injection, or voxels are SUV, of which converters write ADMIN beside
+    the factors of the activity: then the factor still says what was corrected to.
 
 Decay factors follow DICOM PS3.3 C.8.9.4: decay from the reference to the frame times the mean
 decay within the frame, lambda d / (1 - exp(-lambda d)); some reconstructions use the start or

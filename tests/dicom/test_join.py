@@ -167,6 +167,20 @@ def test_suv_becomes_becquerels_unless_the_series_is_there_in_becquerels(
     assert report.rows[1].reason == "series 4 is the same scan in units of activity"
 
 
+def test_suv_refers_to_the_injection_whatever_its_decay_factors_do(
+    tmp_path: Path, becquerels: np.ndarray
+) -> None:
+    """ADMIN beside factors of the scan's start, as converters of GE scans to SUV write them."""
+    datasets = list(Pet(units="GML", manufacturer="Philips").datasets())
+    for data in datasets:
+        data.PatientWeight, data.DecayCorrection = "80", "ADMIN"
+    write(tmp_path / "in", datasets)
+    (row,) = run(tmp_path / "in", tmp_path / "bids").rows
+    assert "(0054,1321) DecayFactor corrects to 5400 s" in row.reason
+    factor = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000
+    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), factor * becquerels, rtol=1e-5)
+
+
 @pytest.mark.parametrize("units", ["SUV", "SUVBW", "g/ml"])
 def test_suv_by_other_names_is_suv(tmp_path: Path, becquerels: np.ndarray, units: str) -> None:
     datasets = list(Pet(units=units, manufacturer="Philips").datasets())
