@@ -29,17 +29,19 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
     named = clock.decay_correction.upper()
     if named not in ("START", "ADMIN", "NONE", ""):
         raise refused("decay", "unknown-word", named=named)
-    if not named:
-        if clock.decay_corrected or (clock.decay_corrected is None and clock.decay_moment):
-            named = "START"  # the DICOM default is the start; the factors below prove it or not
-        elif clock.decay_corrected is None:
+    corrected = clock.decay_corrected
+    proven = _are_proven(model, clock)
+    if not named and corrected is None and clock.decay_moment is None:
+        if not proven:
             raise refused("decay", "unknown")
-        else:
-            named = "NONE"
-    elif clock.decay_corrected is not None and clock.decay_corrected != (named != "NONE"):
-        verb = "lists" if clock.decay_corrected else "lacks"
-        implied = _implied_references(model, clock)
-        if not any(_agrees(implied, moment_s) for moment_s in (model.scan_start_s, 0.0)):
+        model = replace(model, remarks=(*model.remarks, worded("decay", "by-factors-alone")))
+        named = "START"
+    elif not named:
+        # the DICOM default is the start; the factors below prove it or not
+        named = "NONE" if corrected is False else "START"
+    elif corrected is not None and corrected != (named != "NONE"):
+        verb = "lists" if corrected else "lacks"
+        if not proven:
             raise refused("decay", "contradicting", named=named, verb=verb)
         said = worded("decay", "by-factors", named=named, verb=verb)
         model = replace(model, remarks=(*model.remarks, said))
@@ -48,6 +50,12 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
         return replace(model, sources=sources)
     return _proven_reference(model, clock, named)
+
+
+def _are_proven(model: TimeModel, clock: ScanClock) -> bool:
+    """Whether decay factors correct to the start of the scan or to the injection."""
+    implied = _implied_references(model, clock)
+    return any(_agrees(implied, moment_s) for moment_s in (model.scan_start_s, 0.0))
 
 
 def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeModel:

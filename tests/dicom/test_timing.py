@@ -165,7 +165,7 @@ def test_times_in_the_habits_of_every_vendor(vendor: Callable[..., None], pet: P
 NEEDED = {
     "ActualFrameDuration": ["", "0", "-300000", "1e12"],
     "DecayCorrection": ["STOP"],
-    "RadionuclideHalfLife": ["0", "-5", "1e9"],
+    "RadionuclideHalfLife": ["-5", "1e9"],
     "DecayFactor": ["many"],
 }
 
@@ -356,9 +356,16 @@ def test_decay_tags_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(BadDataError, match="lacks DECY"):
         time_model(clock(decay_corrected=False, frames=unproven))
     with pytest.raises(BadDataError, match=r"DecayCorrection and .* are missing"):
-        time_model(clock(decay_correction="", decay_corrected=None))
+        time_model(clock(decay_correction="", decay_corrected=None, frames=unproven))
     with pytest.raises(BadDataError, match="is 'YES'"):
         time_model(clock(decay_correction="YES"))
+
+
+def test_factors_say_that_an_image_is_decay_corrected_where_no_other_tag_does() -> None:
+    times = time_model(clock(decay_correction="", decay_corrected=None))
+    assert times.decay_reference_s == 5400
+    assert "confirmed by (0054,1321)" in times.sources["ImageDecayCorrectionTime"]
+    assert "by (0054,1321) DecayFactor the image is decay-corrected" in times.remarks[0]
 
 
 def test_same_acquisition_time_for_all_frames_falls_back_to_the_reference_time() -> None:
