@@ -23,7 +23,7 @@ from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.series import Series, SeriesKey
-from bidsapp.dicom.sessions import WITHOUT_T1W
+from bidsapp.dicom.sessions import WITHOUT_T1W, PetScan
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import StorageError, UsageError
 from bidsapp.grouping import grouped
@@ -153,7 +153,9 @@ def _convert_all(
         except OSError as error:
             raise StorageError(worded("conversion", "no-space", error=error)) from error
         except Exception as error:  # a fault of ours in one series must not stop the others
-            reason = why_not(error, [*job.series.images, *chain.from_iterable(job.frames)])
+            reason = why_not(
+                error, [*job.scan.series.images, *chain.from_iterable(job.scan.frames)]
+            )
             decisions.rows[key] = replace(row, decision=FAILED, reason=decisions.scrub(reason))
 
     if decisions.jobs:
@@ -168,9 +170,9 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     The sidecar is written first and the image last, so an image is never without its sidecar,
     and a run that was killed between them is completed by the next.
     """
-    stem = folder / job.target.stem
+    scan, stem = job.scan, folder / job.target.stem
     nifti, side = stem.with_name(f"{stem.name}.nii.gz"), stem.with_name(f"{stem.name}.json")
-    origin = _origin(job.series)
+    origin = _origin(scan.series)
     for path in (nifti, side):
         if path.exists() and _origin_of(side) != origin:
             raise refused("conversion", "other-series", path=path.relative_to(folder))
@@ -180,8 +182,8 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     for temporary in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
         temporary.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder_of_job:
-        converted = image.convert_series(job.series, job.frames, Path(folder_of_job))
-        converted = replace(converted, image=image.scaled(converted.image, job.factors))
+        converted = image.convert_series(scan.series, scan.frames, Path(folder_of_job))
+        converted = replace(converted, image=image.scaled(converted.image, scan.factors))
         content = _clean_sidecar(job, converted.sidecar, converted.remarks, scrub)
         content["CentiPET"]["Series"] = origin
         write_json(side, content)
@@ -213,12 +215,13 @@ def _clean_sidecar(
     job: Job, dcm2niix: Mapping[str, Any], remarks: Iterable[str], scrub: Scrubber
 ) -> dict[str, Any]:
     """Sidecar of a series, and what was done to its image, without anything about a person."""
-    if job.pet is None:
-        content = sidecar.t1w_sidecar(dcm2niix)
+    if isinstance(job.scan, PetScan):
+        content = sidecar.pet_sidecar(job.scan.facts, dcm2niix)
     else:
-        content = sidecar.pet_sidecar(job.pet, dcm2niix)
+        content = sidecar.t1w_sidecar(dcm2niix)
+        content["CentiPET"]["Remarks"] += job.scan.remarks
     findings = job.target.findings
-    content["CentiPET"]["Remarks"] += (*job.remarks, *(f.message for f in findings), *remarks)
+    content["CentiPET"]["Remarks"] += (*(f.message for f in findings), *remarks)
     content["CentiPET"]["Flags"] += [
         asdict(f)
         for f in findings
@@ -268,7 +271,9 @@ def _write_date(job: Job, folder: Path, shift_of: identity.Person | None) -> Non
     """Note when a series was acquired in the ``_scans.tsv`` of its session, shifted if asked."""
     stem = job.target.stem
     name = "_".join(stem.name.split("_")[:2]) + "_scans.tsv"  # sub-XX_ses-YY
-    moments = [m for m in map(IMAGE_CLOCK.acquired, job.frames[0]) if m and m.year > UNDATED.year]
+    moments = [
+        m for m in map(IMAGE_CLOCK.acquired, job.scan.frames[0]) if m and m.year > UNDATED.year
+    ]
     start = min(moments) if moments else None
     if start and shift_of:
         start = identity.shifted(start, shift_of)

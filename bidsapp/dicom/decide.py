@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.inventory import Inventory
-from bidsapp.dicom.join import SeriesPart, join_parts, joined, multi_frame_copies, suv_twins
+from bidsapp.dicom.join import join_parts, joined, multi_frame_copies, suv_twins
 from bidsapp.dicom.pet_frames import (
     Frame,
     contents_of,
@@ -47,26 +47,15 @@ from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
+_Scan = TypeVar("_Scan", PetScan, T1wScan)
+
 
 @dataclass(frozen=True)
 class Job:
-    """A series to be converted.
+    """A series to be converted, and its name."""
 
-    Attributes
-    ----------
-    frames : its images in time; a T1w is one frame
-    target : its name
-    pet : what its sidecar needs, None for a T1w
-    factors : what takes each frame to Bq/mL
-    remarks : what was noticed in the headers of a T1w
-    """
-
-    series: Series
-    frames: tuple[Frame, ...]
+    scan: PetScan | T1wScan
     target: Target
-    pet: PetFacts | None = None
-    factors: tuple[float, ...] = (1.0,)
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,9 +105,14 @@ def decide(
     desk = _Desk(dicom, metadata, scrub, originals)
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
-    plan = make_plan(desk.join(), desk.t1ws, desk.lost)
+    pets = desk.join()
+    plan = make_plan(pets, desk.t1ws, desk.lost)
+    doubts = _find_doubts(inventory.series, people)
+    wanted: list[PetScan | T1wScan] = [*pets, *desk.t1ws]
+    scans = {scan.series.key: scan for scan in wanted}
+    jobs = {key: Job(scans[key], target) for key, target in desk.close(plan, doubts).items()}
     persons = {label.participant: person for label, person in people}
-    return desk.close(plan, _find_doubts(inventory.series, people), persons)
+    return Decisions(desk.rows, jobs, persons, scrub)
 
 
 def _label_all(
@@ -167,11 +161,9 @@ class _Desk:
     scrub: Scrubber
     originals: Mapping[tuple[object, ...], str]  # acquisition of a DICOM series -> its number
     rows: dict[SeriesKey, DecisionRow] = field(default_factory=dict)
-    pets: list[SeriesPart] = field(default_factory=list)
+    pets: list[PetScan] = field(default_factory=list)
     t1ws: list[T1wScan] = field(default_factory=list)
     lost: list[LostScan] = field(default_factory=list)
-    _wanted: dict[SeriesKey, Callable[[Target], Job]] = field(default_factory=dict)
-    _facts: dict[SeriesKey, PetFacts] = field(default_factory=dict)
     _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
     _unscaled: dict[SeriesKey, BadDataError] = field(default_factory=dict)  # no activity by itself
     _seen: dict[object, Series] = field(default_factory=dict)  # by contents
@@ -217,12 +209,8 @@ class _Desk:
             return None
         numbers = sorted({self.rows[first.key].series, _number(series)})
         finding = worded_flag("copied-headers", numbers=", ".join(numbers))
-        if facts := self._facts.get(first.key):
-            self._facts[first.key] = replace(facts, findings=(*facts.findings, finding))
-        self.t1ws[:] = [
-            replace(scan, findings=(*scan.findings, finding)) if scan.series is first else scan
-            for scan in self.t1ws
-        ]
+        self.pets = _flagged(self.pets, first.key, finding)
+        self.t1ws = _flagged(self.t1ws, first.key, finding)
         self._change(first.key, reason=f"{self.rows[first.key].reason}; {finding.message}")
         return finding
 
@@ -249,12 +237,6 @@ class _Desk:
                                        second_injection(header, tracer, stated),
                                        dose_doubt(header, stated.values),
                                        Flag("lossy", lossy) if lossy else None)))  # fmt: skip
-        half_life_s = clock.half_life_s or tracer.half_life_s
-        try:
-            factor, units_source = to_bq_per_ml(series, times, half_life_s)
-        except BadDataError as error:  # it may be there in units of activity, too
-            factor, units_source = 1.0, ""
-            self._unscaled[series.key] = error
         facts = PetFacts(
             header=header,
             clock=clock,
@@ -262,76 +244,71 @@ class _Desk:
             tracer=tracer,
             tracer_source=tracer_source,
             stated=stated.values,
-            units_source=units_source,
             carried=carried,
             findings=findings,
             remarks=remarks,
         )
+        factor = 1.0
+        try:
+            factor, units_source = to_bq_per_ml(series, times, facts.half_life_s)
+            facts = replace(facts, units_source=units_source)
+        except BadDataError as error:  # it may be there in units of activity, too
+            self._unscaled[series.key] = error
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
-        scan = PetScan(series, labels.participant, labels.session, tracer.code, times)
-        self.pets.append(SeriesPart(scan, clock, frames, (factor,) * len(frames), half_life_s))
-        self._facts[series.key] = facts
+        factors = (factor,) * len(frames)
+        self.pets.append(
+            PetScan(series, labels.participant, labels.session, frames, factors, facts)
+        )
         summary = f"{times.kind} {tracer.code} PET"
         doubtful = (*times.remarks, *(finding.message for finding in findings), *remarks)
         words = [in_words_of(header.path, text) for text in doubtful]
         return True, "; ".join([verdict.reason, summary, *words])
 
     def join(self) -> list[PetScan]:
-        """Join series that are parts of one scan, and note how to convert each scan."""
+        """Join series that are parts of one scan."""
         for key, twin in suv_twins(self.pets).items():
             reason = worded("units", "twin", other=self.rows[twin])
             self._change(key, decision=SKIPPED, reason=reason)
-        kept = [part for part in self._kept() if part.scan.series.key not in self._unscaled]
+        kept = [part for part in self._kept() if part.series.key not in self._unscaled]
         for key, twin in multi_frame_copies(kept).items():
             self._change(key, decision=SKIPPED, reason=f"a copy of series {self.rows[twin].series}")
         for part in self._kept():
-            if error := self._unscaled.get(part.scan.series.key):
+            if error := self._unscaled.get(part.series.key):
                 self._fail([part], error)
-                self.lost.append(LostScan(part.scan.participant, part.scan.start))
+                self.lost.append(LostScan(part.participant, part.start))
         scans = []
         for chain in join_parts(self._kept()):
             try:
-                scans.append(self._want(chain))
+                scans.append(self._whole(chain))
             except Exception as error:  # a fault of ours in one scan must not stop the others
                 self._fail(chain, error)
         return scans
 
-    def _kept(self) -> list[SeriesPart]:
-        return [part for part in self.pets if self.rows[part.scan.series.key].decision == KEPT]
+    def _kept(self) -> list[PetScan]:
+        return [part for part in self.pets if self.rows[part.series.key].decision == KEPT]
 
-    def _fail(self, parts: Sequence[SeriesPart], error: Exception) -> None:
+    def _fail(self, parts: Sequence[PetScan], error: Exception) -> None:
         """Say why parts of a scan cannot be converted."""
-        reason = why_not(error, [image for part in parts for image in part.scan.series.images])
+        reason = why_not(error, [image for part in parts for image in part.series.images])
         for part in parts:
-            self._change(part.scan.series.key, decision=FAILED, reason=reason)
+            self._change(part.series.key, decision=FAILED, reason=reason)
 
-    def _want(self, chain: Sequence[SeriesPart]) -> PetScan:
-        """Note how to convert the parts of one scan; return the scan."""
+    def _whole(self, chain: Sequence[PetScan]) -> PetScan:
+        """Scan of its parts, with what is noticed when they are taken together."""
         whole = joined(chain) if len(chain) > 1 else chain[0]
-        series, times = whole.scan.series, whole.scan.times
-        remarks = dict.fromkeys(times.notes)
+        remarks = dict.fromkeys(whole.times.notes)
         lost: dict[Flag, None] = {}
         for part in chain:
-            piece, n_whole = part.scan.series, len(whole.frames)
-            remarks |= dict.fromkeys(count_remarks(piece, part.frames, n_whole))
-            lost |= dict.fromkeys(
-                missing_parts(piece.header, part.frames, part.scan.times, n_whole)
-            )
-        facts = self._facts[series.key]
-        facts = replace(
-            facts,
-            clock=whole.clock,
-            times=times,
-            findings=(*facts.findings, *lost),
-            remarks=(*facts.remarks, *remarks),
-        )
-        self._wanted[series.key] = partial(
-            Job, series, whole.frames, pet=facts, factors=whole.factors
-        )
-        self._joined |= {part.scan.series.key: series.key for part in chain[1:]}
+            n_whole = len(whole.frames)
+            remarks |= dict.fromkeys(count_remarks(part.series, part.frames, n_whole))
+            missing = missing_parts(part.series.header, part.frames, part.times, n_whole)
+            lost |= dict.fromkeys(missing)
+        key, facts = whole.series.key, whole.facts
+        findings, noticed = (*facts.findings, *lost), (*facts.remarks, *remarks)
+        self._joined |= {part.series.key: key for part in chain[1:]}
         sentences = [*remarks, *(flag.message for flag in lost)]
-        self._change(series.key, reason="; ".join([self.rows[series.key].reason, *sentences]))
-        return whole.scan
+        self._change(key, reason="; ".join([self.rows[key].reason, *sentences]))
+        return replace(whole, facts=replace(facts, findings=findings, remarks=noticed))
 
     def _take_t1w(
         self, verdict: SeriesVerdict, series: Series, labels: identity.Labels
@@ -339,15 +316,10 @@ class _Desk:
         frames = _checked_frames(series)
         if len(frames) != 1:
             raise refused("pixels", "not-told-apart", header=series.header, n=len(frames))
-        moment = IMAGE_CLOCK.acquired(series.header)
-        self.t1ws.append(
-            T1wScan(series, labels.participant, labels.session, moment, verdict.findings)
-        )
-        remarks = (
-            *series.header.texts("Remark"),
-            *filter(None, [lossy_compression(series.images)]),
-        )
-        self._wanted[series.key] = partial(Job, series, frames, remarks=remarks)
+        moment, lossy = IMAGE_CLOCK.acquired(series.header), lossy_compression(series.images)
+        remarks = (*series.header.texts("Remark"), *([lossy] if lossy else []))
+        about = labels.participant, labels.session, frames, moment, verdict.findings, remarks
+        self.t1ws.append(T1wScan(series, *about))
         return True, "; ".join([verdict.reason, *remarks])
 
     def _note(
@@ -366,15 +338,12 @@ class _Desk:
         )
 
     def close(
-        self,
-        plan: ConversionPlan,
-        doubts: dict[str, tuple[Flag, ...]],
-        persons: dict[str, identity.Person],
-    ) -> Decisions:
-        """Put the plan into the table and make the jobs."""
+        self, plan: ConversionPlan, doubts: dict[str, tuple[Flag, ...]]
+    ) -> dict[SeriesKey, Target]:
+        """Put the plan into the table; return what is to be converted."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
-        jobs = {}
+        targets = {}
         shared = _shared_names(plan)
         for key, planned in plan.targets.items():
             findings = (*planned.findings, *doubts.get(planned.entities["sub"], ()))
@@ -385,11 +354,11 @@ class _Desk:
                 reason = f"{count} series would be named {target.stem.name}; give other labels"
                 self._change(key, decision=FAILED, reason=reason)
             else:
-                jobs[key] = self._wanted[key](target)
+                targets[key] = target
         for key, first in self._joined.items():
             reason = f"{self.rows[key].reason}; frames of series {self.rows[first].series}"
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
-        return Decisions(self.rows, jobs, persons, self.scrub)
+        return targets
 
     def _change(
         self, key: SeriesKey, reason: str, *, decision: str | None = None, target: str | None = None
@@ -398,6 +367,11 @@ class _Desk:
         row = self.rows[key]
         decision, target = decision or row.decision, target or row.target
         self.rows[key] = replace(row, reason=self.scrub(reason), decision=decision, target=target)
+
+
+def _flagged(scans: Sequence[_Scan], key: SeriesKey, finding: Flag) -> list[_Scan]:
+    """Scans, of which that of a series has a finding more."""
+    return [scan.flagged(finding) if scan.series.key == key else scan for scan in scans]
 
 
 def _number(series: Series) -> str:

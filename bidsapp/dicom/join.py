@@ -10,16 +10,15 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
 from bidsapp.dicom.habits import tables
-from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import alike
-from bidsapp.dicom.scan_times import ScanClock, TimeModel
+from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
 from bidsapp.errors import BadDataError
@@ -29,27 +28,7 @@ _ROUNDING_S = 1.0
 _SAME_PLACE_MM = 0.1
 
 
-@dataclass(frozen=True)
-class SeriesPart:
-    """A PET series with what its conversion needs.
-
-    Attributes
-    ----------
-    scan : the series and its times
-    clock : what its headers say about time
-    frames : its images in time
-    factors : what takes the rescaled voxels of each frame to Bq/mL
-    half_life_s : of the radionuclide
-    """
-
-    scan: PetScan
-    clock: ScanClock
-    frames: tuple[Frame, ...]
-    factors: tuple[float, ...]
-    half_life_s: float
-
-
-def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
+def join_parts(parts: Sequence[PetScan]) -> list[list[PetScan]]:
     """Group parts of one scan, each group in time; most groups have one member.
 
     Parameters
@@ -58,12 +37,12 @@ def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
 
     Returns
     -------
-    list of list of SeriesPart
+    list of list of PetScan
     """
-    chains: list[list[SeriesPart]] = []
-    of_person: dict[str, list[list[SeriesPart]]] = defaultdict(list)
-    for part in sorted(parts, key=lambda part: (part.scan.start, part.scan.series.key)):
-        own = of_person[part.scan.participant]
+    chains: list[list[PetScan]] = []
+    of_person: dict[str, list[list[PetScan]]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: (part.start, part.series.key)):
+        own = of_person[part.participant]
         chain = next((chain for chain in own if _continues(chain[-1], part)), None)
         if chain is None:
             own.append([part])
@@ -73,7 +52,7 @@ def join_parts(parts: Sequence[SeriesPart]) -> list[list[SeriesPart]]:
     return chains
 
 
-def suv_twins(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
+def suv_twins(parts: Sequence[PetScan]) -> dict[SeriesKey, SeriesKey]:
     """Series that hold as SUV what another one holds as activity: key -> key of the other.
 
     Scanners export both; the one in activity needs no weight and no dose.
@@ -87,19 +66,19 @@ def suv_twins(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
     dict of SeriesKey
     """
     activity = {
-        _frame_times(part): part.scan.series.key
+        _frame_times(part): part.series.key
         for part in parts
-        if activity_unit(part.scan.series.header.text("Units")) is not None
+        if activity_unit(part.series.header.text("Units")) is not None
     }
     return {
-        part.scan.series.key: activity[times]
+        part.series.key: activity[times]
         for part in parts
-        if activity_unit(part.scan.series.header.text("Units")) is None
+        if activity_unit(part.series.header.text("Units")) is None
         and (times := _frame_times(part)) in activity
     }
 
 
-def multi_frame_copies(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey]:
+def multi_frame_copies(parts: Sequence[PetScan]) -> dict[SeriesKey, SeriesKey]:
     """Series that are there as single images, too: key of the multi-frame one -> of the other.
 
     Archives convert the one into the other and keep both.
@@ -112,20 +91,20 @@ def multi_frame_copies(parts: Sequence[SeriesPart]) -> dict[SeriesKey, SeriesKey
     -------
     dict of SeriesKey
     """
-    single: dict[tuple[object, ...], list[SeriesPart]] = defaultdict(list)
+    single: dict[tuple[object, ...], list[PetScan]] = defaultdict(list)
     for part in parts:
-        if part.scan.series.header.frame is None:
+        if part.series.header.frame is None:
             single[_to_tenths(part)].append(part)
     return {
-        part.scan.series.key: other.scan.series.key
+        part.series.key: other.series.key
         for part in parts
-        if part.scan.series.header.frame is not None
+        if part.series.header.frame is not None
         for other in single[_to_tenths(part)]
         if _is_copy(part, other)
     }
 
 
-def _is_copy(part: SeriesPart, other: SeriesPart) -> bool:
+def _is_copy(part: PetScan, other: PetScan) -> bool:
     try:
         return np.allclose(_grid(part), _grid(other), atol=_SAME_PLACE_MM) and alike(
             part.frames[:1], other.frames[:1], other.factors[0] / part.factors[0]
@@ -134,24 +113,23 @@ def _is_copy(part: SeriesPart, other: SeriesPart) -> bool:
         return False
 
 
-def _to_tenths(part: SeriesPart) -> tuple[object, ...]:
+def _to_tenths(part: PetScan) -> tuple[object, ...]:
     """What two exports of one image share but for rounding, times in s."""
-    scan, times = part.scan, part.scan.times
+    times = part.times
     moments = (*times.frame_start_s, *times.frame_duration_s)
-    return (scan.participant, scan.session, scan.tracer, len(part.frames[0]),
+    return (part.participant, part.session, part.tracer, len(part.frames[0]),
             *(round(moment, 1) for moment in moments))  # fmt: skip
 
 
-def _frame_times(part: SeriesPart) -> tuple[object, ...]:
+def _frame_times(part: PetScan) -> tuple[object, ...]:
     """What two exports of one reconstruction share."""
-    scan, header = part.scan, part.scan.series.header
+    header, times = part.series.header, part.times
     method = header.text("ReconstructionMethod"), header.text("ConvolutionKernel")
-    times = scan.times
-    return (scan.participant, scan.session, scan.tracer, times.injection,
+    return (part.participant, part.session, part.tracer, times.injection,
             times.frame_start_s, times.frame_duration_s, *method)  # fmt: skip
 
 
-def joined(chain: Sequence[SeriesPart]) -> SeriesPart:
+def joined(chain: Sequence[PetScan]) -> PetScan:
     """One part of all frames of a chain, decay-corrected to the reference of the first.
 
     Parameters
@@ -160,7 +138,7 @@ def joined(chain: Sequence[SeriesPart]) -> SeriesPart:
 
     Returns
     -------
-    SeriesPart
+    PetScan
     """
     first = chain[0]
     clocks, factors = [], []
@@ -169,20 +147,20 @@ def joined(chain: Sequence[SeriesPart]) -> SeriesPart:
         factors += [factor * again for factor in part.factors]
         clocks += [
             replace(f, decay_factor=f.decay_factor and f.decay_factor * again)
-            for f in part.clock.frames
+            for f in part.facts.clock.frames
         ]
-    return SeriesPart(
-        scan=replace(first.scan, times=_joined_times(chain)),
-        clock=replace(first.clock, frames=tuple(clocks)),
+    clock = replace(first.facts.clock, frames=tuple(clocks))
+    return replace(
+        first,
         frames=tuple(frame for part in chain for frame in part.frames),
         factors=tuple(factors),
-        half_life_s=first.half_life_s,
+        facts=replace(first.facts, clock=clock, times=_joined_times(chain)),
     )
 
 
-def _joined_times(chain: Sequence[SeriesPart]) -> TimeModel:
-    models = [part.scan.times for part in chain]
-    numbers = ", ".join(part.scan.series.header.shown("SeriesNumber") for part in chain)
+def _joined_times(chain: Sequence[PetScan]) -> TimeModel:
+    models = [part.times for part in chain]
+    numbers = ", ".join(part.series.header.shown("SeriesNumber") for part in chain)
     remark = f"one scan was exported as {len(chain)} series (numbers {numbers}) and is joined"
     return replace(
         models[0],
@@ -193,17 +171,16 @@ def _joined_times(chain: Sequence[SeriesPart]) -> TimeModel:
     )
 
 
-def _redecayed(part: SeriesPart, first: SeriesPart) -> float:
+def _redecayed(part: PetScan, first: PetScan) -> float:
     """Factor that takes a part from its own decay reference to that of the first."""
-    own_s, first_s = part.scan.times.decay_reference_s, first.scan.times.decay_reference_s
+    own_s, first_s = part.times.decay_reference_s, first.times.decay_reference_s
     if own_s is None or first_s is None:
         return 1.0
-    return decay_between(own_s, first_s, first.half_life_s)
+    return decay_between(own_s, first_s, first.facts.half_life_s)
 
 
-def _continues(before: SeriesPart, after: SeriesPart) -> bool:
+def _continues(earlier: PetScan, later: PetScan) -> bool:
     """Whether a part is the continuation of another."""
-    earlier, later = before.scan, after.scan
     pause = (later.start - earlier.end).total_seconds()
     same_injection = abs((later.times.injection - earlier.times.injection).total_seconds())
     return (
@@ -212,18 +189,18 @@ def _continues(before: SeriesPart, after: SeriesPart) -> bool:
         and (earlier.participant, earlier.session, earlier.tracer)
         == (later.participant, later.session, later.tracer)
         and (earlier.times.decay_reference_s is None) == (later.times.decay_reference_s is None)
-        and _signature(before) == _signature(after)
-        and np.allclose(_grid(before), _grid(after), atol=_SAME_PLACE_MM)
+        and _signature(earlier) == _signature(later)
+        and np.allclose(_grid(earlier), _grid(later), atol=_SAME_PLACE_MM)
     )
 
 
-def _signature(part: SeriesPart) -> tuple[object, ...]:
+def _signature(part: PetScan) -> tuple[object, ...]:
     """What all parts of one scan share."""
-    header = part.scan.series.header
+    header = part.series.header
     return (*(header.plain(tag) for tag in tables()["compared"]["parts"]), len(part.frames[0]))
 
 
-def _grid(part: SeriesPart) -> tuple[float, ...]:
+def _grid(part: PetScan) -> tuple[float, ...]:
     """Where a part lies and the size of its pixels, mm; parts of one scan share it."""
     lowest, highest = part.frames[0][0], part.frames[0][-1]
     corners = (image.required("ImagePositionPatient", 3) for image in (lowest, highest))

@@ -12,14 +12,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from bidsapp.bids.limits import FAR_T1W
 from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
+from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
+from bidsapp.dicom.sidecar import PetFacts
 from bidsapp.grouping import grouped
 
 WITHOUT_T1W = worded_flag("no-t1w", "dicom")
@@ -32,13 +35,46 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class PetScan:
-    """A PET series with its times."""
+    """A PET series with what its name and its conversion rest on.
+
+    Attributes
+    ----------
+    participant, session : labels; the session is None unless the user gave it
+    frames : its images in time
+    factors : what takes the rescaled voxels of each frame to Bq/mL
+    facts : what its sidecar needs
+    """
 
     series: Series
     participant: str
-    session: str | None  # given by the user
-    tracer: str
-    times: TimeModel
+    session: str | None
+    frames: tuple[Frame, ...]
+    factors: tuple[float, ...]
+    facts: PetFacts
+
+    @property
+    def tracer(self) -> str:
+        """Code of the tracer."""
+        return self.facts.tracer.code
+
+    @property
+    def times(self) -> TimeModel:
+        """Its times."""
+        return self.facts.times
+
+    def flagged(self, finding: Flag) -> PetScan:
+        """Return it with a finding more.
+
+        Parameters
+        ----------
+        finding : what a person has to see
+
+        Returns
+        -------
+        PetScan
+        """
+        findings = (*self.facts.findings, finding)
+        return replace(self, facts=replace(self.facts, findings=findings))
 
     @property
     def start(self) -> datetime:
@@ -53,13 +89,38 @@ class PetScan:
 
 @dataclass(frozen=True)
 class T1wScan:
-    """A T1w series with the time of its acquisition, None when no tag says it."""
+    """A T1w series with what its name and its conversion rest on.
+
+    Attributes
+    ----------
+    participant, session : labels; the session is None unless the user gave it
+    frames : one, of all its images
+    acquired : when, None when no tag says it
+    findings : what a person has to see
+    remarks : what was noticed in its headers
+    """
 
     series: Series
     participant: str
-    session: str | None  # given by the user
+    session: str | None
+    frames: tuple[Frame, ...]
     acquired: datetime | None
-    findings: tuple[Flag, ...] = ()
+    findings: tuple[Flag, ...]
+    remarks: tuple[str, ...]
+    factors: ClassVar = (1.0,)  # its voxels stay as they are
+
+    def flagged(self, finding: Flag) -> T1wScan:
+        """Return it with a finding more.
+
+        Parameters
+        ----------
+        finding : what a person has to see
+
+        Returns
+        -------
+        T1wScan
+        """
+        return replace(self, findings=(*self.findings, finding))
 
     @property
     def order(self) -> tuple[object, ...]:

@@ -59,10 +59,15 @@ class PetFacts:
     tracer: Tracer
     tracer_source: str
     stated: Mapping[str, Any]
-    units_source: str
+    units_source: str = ""
     carried: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Flag, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def half_life_s(self) -> float:
+        """Half-life by the headers, else of the tracer, s."""
+        return self.clock.half_life_s or self.tracer.half_life_s
 
 
 def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
