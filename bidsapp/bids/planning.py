@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,49 +26,16 @@ from bidsapp.bids.pet_metadata import suv_factor
 from bidsapp.bids.plan import Plan, ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
-from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.bids.t1w_choice import check_dimensions, choose_t1w
 from bidsapp.bids.templates import on_template, plan_templates
 from bidsapp.bids.windows import choose_window
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.io.nifti import read_shape
 from bidsapp.settings import Processing
 
 _LOG = logging.getLogger("bidsapp.run")  # to the log file alone
 _Planned = TypeVar("_Planned", ScanPlan, ScanFailure, ScanSkip)
-
-
-class _Decisions:
-    """What becomes of every PET; tracers by their codes."""
-
-    def __init__(self, dataset: RawDataset) -> None:
-        self._dataset = dataset
-        self.scans: list[ScanPlan] = []
-        self._failures: list[ScanFailure] = []
-        self._skipped: list[ScanSkip] = []
-
-    def skip(self, pet: RawImage, reason: str, tracer: str) -> None:
-        """Leave a PET out on purpose."""
-        about = self._dataset.about(pet)
-        self._skipped.append(ScanSkip(dict(pet.entities), pet.path, reason, tracer, about))
-
-    def refuse(
-        self,
-        pet: RawImage,
-        error: Exception,
-        tracer: str | None = None,
-        planned: ScanPlan | None = None,
-    ) -> None:
-        """Take note of why a PET cannot be processed, and of what is going to be done later."""
-        reason = _as_centipet_error(pet, error)
-        why = type(reason).__name__, str(reason), tracer or pet.entities.get("trc")
-        about = self._dataset.about(pet)
-        self._failures.append(ScanFailure(dict(pet.entities), pet.path, *why, about, planned))
-
-    def plan(self) -> Plan:
-        """All of them in the order of their names."""
-        return Plan(_in_order(self.scans), _in_order(self._failures), _in_order(self._skipped))
 
 
 def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
@@ -84,87 +50,148 @@ def make_plan(dataset: RawDataset, processing: Processing) -> Plan:
     -------
     Plan
     """
-    decided = _Decisions(dataset)
-    visits = _read_visits(dataset, processing, decided)
-    check_t1w = cache(_check_t1w)
-    templates = plan_templates(dataset, check_t1w) if processing.longitudinal else {}
-    for candidates in visits:
-        visit = injections.pieced_together(candidates, dataset, processing)
+    planner = _Planner(dataset, processing)
+    for candidates in planner.visits():
+        planner.decide(injections.pieced_together(candidates, dataset, processing))
+    return planner.plan()
+
+
+class _Planner:
+    """Decides what becomes of every PET; tracers by their codes."""
+
+    def __init__(self, dataset: RawDataset, processing: Processing) -> None:
+        self._dataset, self._processing = dataset, processing
+        self._templates = plan_templates(dataset) if processing.longitudinal else {}
+        self._scans: list[ScanPlan] = []
+        self._failures: list[ScanFailure] = []
+        self._skipped: list[ScanSkip] = []
+
+    def plan(self) -> Plan:
+        """All scans in the order of their names."""
+        return Plan(_in_order(self._scans), _in_order(self._failures), _in_order(self._skipped))
+
+    def visits(self) -> Iterable[list[Candidate]]:
+        """Candidates of each participant, session and tracer; the others are skipped or refused."""
+        uncorrected: list[tuple[RawImage, NotQuantifiable]] = []
+        visits: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
+        names = Counter(join_entities(pet.entities) for pet in self._dataset.pets)
+        for pet in self._dataset.pets:
+            try:
+                if names[join_entities(pet.entities)] > 1:
+                    raise refused("plan", "two-formats", pet=pet)
+                candidate = read_candidate(pet, self._dataset, self._processing)
+            except NotQuantifiable as left:
+                uncorrected.append((pet, left))
+            except LeftOut as left:
+                self._skip(pet, str(left), left.tracer)
+            except Exception as error:
+                self._refuse(pet, error)
+            else:
+                visits[_visit(pet, candidate.tracer.code)].append(candidate)
+        for pet, doubt in uncorrected:
+            twin = next(iter(visits.get(_visit(pet, doubt.tracer), ())), None)
+            if twin is None:
+                unusable = refused("plan", "uncorrected", pet=pet, reason=doubt)
+                self._refuse(pet, unusable, doubt.tracer)
+            else:
+                self._skip(pet, f"{doubt}; {twin.image.path.name} is used", doubt.tracer)
+        return visits.values()
+
+    def decide(self, visit: Sequence[Candidate]) -> None:
+        """Plan the scans of a visit, and leave out those that a late part stands for."""
         late = {member.image.path: injections.late_part(member, visit) for member in visit}
         joined: set[Path] = set()
         for candidate in visit:
-            if late[candidate.image.path] is not None:
-                continue
+            if late[candidate.image.path] is None:
+                early = [member for member in visit if late[member.image.path] is candidate]
+                joined |= self._take(candidate, [part for part in early if not part.unread], visit)
+        for candidate in visit:
             pet, code = candidate.image, candidate.tracer.code
-            for part in candidate.continued:
-                reason = f"goes on with {pet.path.name}: both are measured as one scan"
-                decided.skip(part, reason, code)
-            early = [
-                member
-                for member in visit
-                if late[member.image.path] is candidate and not member.unread
-            ]
-            try:
-                scan = _scan_plan(candidate, early, visit, dataset, processing, check_t1w)
-                scan = with_parcellations(on_template(scan, templates), processing)
-            except Exception as error:
-                decided.refuse(pet, error, code)
+            if (sibling := late[pet.path]) is None:
                 continue
             if candidate.unread is not None:
-                decided.refuse(pet, candidate.unread, code, scan)
+                self._refuse(pet, candidate.unread, code)
             else:
-                decided.scans.append(scan)
-                joined |= {part.pet for part in scan.parts}
-        _leave_out_early(visit, late, joined, decided)
-    return decided.plan()
+                self._skip(pet, injections.why_early(candidate, sibling, pet.path in joined), code)
 
-
-def _read_visits(
-    dataset: RawDataset, processing: Processing, decided: _Decisions
-) -> Iterable[list[Candidate]]:
-    """Candidates of each participant, session and tracer; of the others, why they are none."""
-    uncorrected: list[tuple[RawImage, NotQuantifiable]] = []
-    visits: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
-    names = Counter(join_entities(pet.entities) for pet in dataset.pets)
-    for pet in dataset.pets:
-        try:
-            if names[join_entities(pet.entities)] > 1:
-                raise refused("plan", "two-formats", pet=pet)
-            candidate = read_candidate(pet, dataset, processing)
-        except NotQuantifiable as left:
-            uncorrected.append((pet, left))
-        except LeftOut as left:
-            decided.skip(pet, str(left), left.tracer)
-        except Exception as error:
-            decided.refuse(pet, error)
-        else:
-            visits[_visit(pet, candidate.tracer.code)].append(candidate)
-    for pet, doubt in uncorrected:
-        twin = next(iter(visits.get(_visit(pet, doubt.tracer), ())), None)
-        if twin is None:
-            unusable = refused("plan", "uncorrected", pet=pet, reason=doubt)
-            decided.refuse(pet, unusable, doubt.tracer)
-        else:
-            decided.skip(pet, f"{doubt}; {twin.image.path.name} is used", doubt.tracer)
-    return visits.values()
-
-
-def _leave_out_early(
-    visit: Iterable[Candidate],
-    late: Mapping[Path, Candidate | None],
-    joined: Collection[Path],
-    decided: _Decisions,
-) -> None:
-    """Leave out scans that a late part of their injection stands for."""
-    for candidate in visit:
+    def _take(
+        self, candidate: Candidate, early: Sequence[Candidate], visit: Sequence[Candidate]
+    ) -> set[Path]:
+        """Plan a scan, or say why not; return the images that are taken along with it."""
         pet, code = candidate.image, candidate.tracer.code
-        if (sibling := late[pet.path]) is None:
-            continue
+        for part in candidate.continued:
+            self._skip(part, f"goes on with {pet.path.name}: both are measured as one scan", code)
+        try:
+            scan = on_template(self._scan_plan(candidate, early, visit), self._templates)
+            scan = with_parcellations(scan, self._processing)
+        except Exception as error:
+            self._refuse(pet, error, code)
+            return set()
         if candidate.unread is not None:
-            decided.refuse(pet, candidate.unread, code)
-        else:
-            reason = injections.why_early(candidate, sibling, pet.path in joined)
-            decided.skip(pet, reason, code)
+            self._refuse(pet, candidate.unread, code, scan)
+            return set()
+        self._scans.append(scan)
+        return {part.pet for part in scan.parts}
+
+    def _scan_plan(
+        self, candidate: Candidate, early: Sequence[Candidate], visit: Sequence[Candidate]
+    ) -> ScanPlan:
+        """Plan of a scan that no other one stands for; ``early`` are those it stands for."""
+        pet, dataset, processing = candidate.image, self._dataset, self._processing
+        others = injections.other_parts_of_window(candidate, visit, processing)
+        try:
+            window, flags = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
+        except BadDataError as error:
+            if not others:
+                raise
+            raise BadDataError(f"{error}; {injections.joining(others)}") from error
+        if others:
+            flags += (worded_flag("window-split", parts=injections.joining(others)),)
+        flags += injections.at_one_time(candidate, visit, dataset)
+        image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
+        t1w = None
+        if image is not None:
+            check_dimensions(image.path)
+            check_modality(image.path, dataset.readable_sidecar(image), "MR")
+            t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
+            about_t1w = (*about_t1w, *flags_of(dataset.readable_sidecar(image)))
+        known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
+        about_t1w = tuple(flag for flag in about_t1w if flag.code not in known)
+        return ScanPlan(
+            participant=pet.participant,
+            session=pet.session,
+            tracer=candidate.tracer.code,
+            entities=dict(pet.entities),
+            pet=pet.path,
+            metadata=candidate.timing,
+            t1w=t1w,
+            window=window,
+            flags=(*candidate.flags, *flags, *_covariates(pet, dataset), *about_t1w),
+            continued=tuple(image.path for image in candidate.continued),
+            parts=injections.parts_of(early, candidate),
+            suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
+            site=dataset.site(pet),
+            acquired=dataset.acquired(pet),
+            about=dataset.about(pet),
+        )
+
+    def _skip(self, pet: RawImage, reason: str, tracer: str) -> None:
+        """Leave a PET out on purpose."""
+        about = self._dataset.about(pet)
+        self._skipped.append(ScanSkip(dict(pet.entities), pet.path, reason, tracer, about))
+
+    def _refuse(
+        self,
+        pet: RawImage,
+        error: Exception,
+        tracer: str | None = None,
+        planned: ScanPlan | None = None,
+    ) -> None:
+        """Take note of why a PET cannot be processed, and of what is going to be done later."""
+        reason = _as_centipet_error(pet, error)
+        why = type(reason).__name__, str(reason), tracer or pet.entities.get("trc")
+        about = self._dataset.about(pet)
+        self._failures.append(ScanFailure(dict(pet.entities), pet.path, *why, about, planned))
 
 
 def _in_order(scans: Iterable[_Planned]) -> tuple[_Planned, ...]:
@@ -173,60 +200,6 @@ def _in_order(scans: Iterable[_Planned]) -> tuple[_Planned, ...]:
 
 def _visit(pet: RawImage, tracer: str) -> tuple[object, ...]:
     return pet.participant, pet.session, tracer
-
-
-def _check_t1w(path: Path) -> None:
-    shape = read_shape(path)
-    if len(shape) != 3:
-        raise refused("plan", "dimensions", path=path, shape=shape)
-
-
-def _scan_plan(
-    candidate: Candidate,
-    early: Sequence[Candidate],
-    visit: Sequence[Candidate],
-    dataset: RawDataset,
-    processing: Processing,
-    check_t1w: Callable[[Path], None],
-) -> ScanPlan:
-    """Plan of a scan that no other one stands for; ``early`` are those it stands for."""
-    pet = candidate.image
-    others = injections.other_parts_of_window(candidate, visit, processing)
-    try:
-        window, flags = choose_window(candidate.timing, candidate.tracer, processing, pet.path)
-    except BadDataError as error:
-        if not others:
-            raise
-        raise BadDataError(f"{error}; {injections.joining(others)}") from error
-    if others:
-        flags += (worded_flag("window-split", parts=injections.joining(others)),)
-    flags += injections.at_one_time(candidate, visit, dataset)
-    image, about_t1w = (None, ()) if processing.pet_only else choose_t1w(pet, dataset)
-    t1w = None
-    if image is not None:
-        check_t1w(image.path)
-        check_modality(image.path, dataset.readable_sidecar(image), "MR")
-        t1w = T1wPlan(image.participant, image.session, image.path, dict(image.entities))
-        about_t1w = (*about_t1w, *flags_of(dataset.readable_sidecar(image)))
-    known = {flag.code for flag in candidate.flags}  # by the conversion from DICOM
-    flags += _covariates(pet, dataset)
-    return ScanPlan(
-        participant=pet.participant,
-        session=pet.session,
-        tracer=candidate.tracer.code,
-        entities=dict(pet.entities),
-        pet=pet.path,
-        metadata=candidate.timing,
-        t1w=t1w,
-        window=window,
-        flags=(*candidate.flags, *flags, *(flag for flag in about_t1w if flag.code not in known)),
-        continued=tuple(image.path for image in candidate.continued),
-        parts=injections.parts_of(early, candidate),
-        suv_factor=suv_factor(dataset.sidecar(pet), dataset.weight_kg(pet)),
-        site=dataset.site(pet),
-        acquired=dataset.acquired(pet),
-        about=dataset.about(pet),
-    )
 
 
 def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:

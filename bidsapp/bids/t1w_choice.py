@@ -21,7 +21,7 @@ from bidsapp.data.series_texts import (
     states_agent,
 )
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.io.nifti import read_grid
+from bidsapp.io.nifti import read_grid, read_shape
 from bidsapp.plain import natural, some
 
 NO_T1W = worded_flag("no-t1w", "bids")
@@ -69,6 +69,23 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
         names = some((other.told(best) for other in others), _SHOWN)
         flags.append(worded_flag("t1w-several", image=best.image.path.name, others=names))
     return best.image, (*flags, *best.flags(), *_far_away(pet, best.image, dataset))
+
+
+def check_dimensions(t1w: Path) -> None:
+    """Refuse an image of several volumes.
+
+    Parameters
+    ----------
+    t1w : its path
+
+    Raises
+    ------
+    CentipetError
+        It has not three dimensions, or its header cannot be read.
+    """
+    shape = read_shape(t1w)
+    if len(shape) != 3:
+        raise refused("plan", "dimensions", path=t1w, shape=shape)
 
 
 def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:

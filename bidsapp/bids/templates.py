@@ -7,14 +7,14 @@ leave of them in this run: the template of a participant is the same in every ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
-from bidsapp.bids.t1w_choice import choose_t1w
+from bidsapp.bids.t1w_choice import check_dimensions, choose_t1w
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
@@ -35,15 +35,14 @@ class TemplatePlan:
     of_visits: Mapping[Path, tuple[Flag, ...]] = field(default_factory=dict)
 
 
-def plan_templates(
-    dataset: RawDataset, check_t1w: Callable[[Path], None]
-) -> dict[str, TemplatePlan]:
+def plan_templates(dataset: RawDataset) -> dict[str, TemplatePlan]:
     """Plan a template for every participant with T1ws of two or more sessions.
+
+    An image that is no T1w stays out of it.
 
     Parameters
     ----------
     dataset : what was found
-    check_t1w : raises `CentipetError` for an image that is no T1w; it stays out of the template
 
     Returns
     -------
@@ -59,7 +58,7 @@ def plan_templates(
         good, flags = [], []
         for t1w in sorted(chosen, key=lambda image: image.path):
             try:
-                check_t1w(t1w.path)
+                check_dimensions(t1w.path)
             except CentipetError:
                 flags.append(worded_flag("visit-left-out", image=t1w.path.name))
             else:
