@@ -344,7 +344,7 @@ def read_metadata(path: Path) -> Metadata:
     NoInputError
         It is missing or no JSON.
     BadDataError
-        A selector holds no object, a key is unknown, or InjectionTime is no time.
+        A selector holds no object, a key is unknown, or a time or dose is none.
     """
     try:
         content = parse_json(read_text(path))
@@ -364,12 +364,12 @@ def read_metadata(path: Path) -> Metadata:
                 )
             if key in ("InjectionTime", "TimeZero", "Tracer") and not isinstance(value, str):
                 raise BadDataError(f"{path}: {selector} states a {key} that is not text")
-        _check_time(path, selector, values)
+        _check_values(path, selector, values)
     return Metadata(content)
 
 
-def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
-    """Refuse an injection that cannot be understood."""
+def _check_values(path: Path, selector: str, values: Mapping[str, Any]) -> None:
+    """Refuse an injection, a dose or frames that cannot be understood."""
     for key in ("InjectionTime", "TimeZero"):
         try:
             if key in values and parse_injection(values[key]).year not in YEARS:
@@ -384,6 +384,9 @@ def _check_time(path: Path, selector: str, values: Mapping[str, Any]) -> None:
         if not numbers or not all(is_number(s) and abs(s) < DAY_S for s in numbers):
             what = "not a number of seconds" if key not in _TIMES[1:] else "not a list of seconds"
             raise BadDataError(f"{path}: {key} of {selector} is {what}")
+    dose = values.get("InjectedRadioactivity", 1)
+    if not is_number(dose) or dose <= 0:
+        raise BadDataError(f"{path}: InjectedRadioactivity of {selector} is not a number above 0")
     if "InjectionStart" in values and not {"TimeZero", "ScanStart", "FrameTimesStart"} & set(
         values
     ):

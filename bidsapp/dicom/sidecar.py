@@ -30,6 +30,7 @@ from bidsapp.errors import BadDataError
 Sidecar = dict[str, Any]
 _CARRIED = "the sidecar of the image"
 _NOT_STATED = "not in the headers; --dicom-metadata can supply it"
+_IN_MBQ = {"InjectedRadioactivityUnits": ("MBq", "the unit of doses here, as none was stated")}
 _NOT_IN_HEADERS = ("InjectedMass", "InjectedMassUnits", "SpecificRadioactivity",
                    "SpecificRadioactivityUnits")  # fmt: skip
 _HALF_LIFE_TOLERANCE, _OTHER_NUCLIDE = 0.01, 0.05
@@ -212,7 +213,7 @@ def _radiochemistry(
             tracer.radionuclide,
             "(0054,0300) RadionuclideCodeSequence" if nuclide else "the tracer",
         ),
-        **({} if "InjectedRadioactivity" in stated else _dose(header)),
+        **(_IN_MBQ if "InjectedRadioactivity" in stated else _dose(header)),
         **dict.fromkeys(_NOT_IN_HEADERS, ("n/a", _NOT_STATED)),
         "ModeOfAdministration": ("bolus", worded("dose", "bolus")),
     }

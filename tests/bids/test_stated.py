@@ -161,6 +161,7 @@ def test_an_injection_without_any_clock_of_the_scan_is_refused() -> None:
         ({"ScanStart": 0, "FrameTimesStart": [5400]}, "both count from TimeZero"),
         ({"InjectionStart": 60}, "without its TimeZero"),
         ({"FrameStart": [0]}, "not among"),
+        ({"InjectedRadioactivity": "300"}, "not a number above 0"),
     ],
 )
 def test_what_cannot_be_stated_is_refused(

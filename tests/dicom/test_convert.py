@@ -591,13 +591,15 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
     assert "--tracer" in dry(bare).errors[0]
     assert "InjectionTime" in dry(bare, tracer="FBB").errors[0]
     stated = tmp_path / "metadata.json"
-    content = {"*": {"InjectionTime": "10:04:30", "AcquisitionMode": "list mode"}}
+    content = {"*": {"InjectionTime": "10:04:30", "AcquisitionMode": "list mode",
+                     "InjectedRadioactivity": 250}}  # fmt: skip
     stated.write_text(json.dumps(content))
     report = run(bare, tmp_path / "bids", tracer="NAV4694", metadata=stated)
     assert report.errors == []
     found = sidecar(tmp_path / "bids")
     assert found["TimeZero"] == "10:04:30" and found["ScanStart"] == 5400
     assert found["AcquisitionMode"] == "list mode"
+    assert (found["InjectedRadioactivity"], found["InjectedRadioactivityUnits"]) == (250, "MBq")
     assert found["CentiPET"]["Sources"]["AcquisitionMode"].startswith("stated")
     assert found["CentiPET"]["Sources"]["TracerName"] == "stated by the user (--tracer)"
     assert "_trc-NAV_" in report.rows[0].target
