@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.calibrate.convert import convert
-from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.figures import Paired, paired_plots
 from bidsapp.calibrate.report import versions
-from bidsapp.calibrate.tables import read_rows
+from bidsapp.calibrate.tables import number_of, read_rows
 from bidsapp.core.statistics.regression import Agreement, Fit, Line, agreement
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.sentences import worded
@@ -243,17 +243,15 @@ def plots(tables: Tables, folder: Path) -> list[Path]:
     for name, item in tables.columns.items():
         unit = " (CL)" if name.startswith(_CENTILOIDS) else ""
         labels = [f"{tables.files[which]['name']}: {name}{unit}" for which in ("first", "second")]
-        written += [
-            regression_plot(
-                folder / f"compare_{name}_regression.svg", item.first, item.second, item.line,
-                x_label=labels[0], y_label=labels[1], identity=True,
-            ),
-            agreement_plot(
-                folder / f"compare_{name}_bland-altman.svg", item.first, item.second,
-                item.agreement, x_label=f"mean of both{unit}",
-                y_label=f"second \N{MINUS SIGN} first{unit}",
-            ),
-        ]  # fmt: skip
+        ends = f"mean of both{unit}", f"second \N{MINUS SIGN} first{unit}"
+        written += paired_plots(
+            folder / f"compare_{name}",
+            Paired(item.first, item.second, *labels),
+            item.line,
+            Paired(item.first, item.second, *ends),
+            item.agreement,
+            identity=True,
+        )
     return written
 
 
@@ -327,13 +325,8 @@ def _as_named(key: str, value: str) -> str:
 
 
 def _values(scans: Mapping[str, Mapping[str, str]], column: str) -> dict[str, float]:
-    values = {}
-    for name, row in scans.items():
-        if row[column]:
-            try:
-                values[name] = float(row[column])
-            except ValueError as error:
-                raise BadDataError(
-                    f"{name}: {column} {row[column]!r} is not a number; correct it or write n/a"
-                ) from error
-    return values
+    return {
+        name: float(number_of(row[column], f"{name}: {column}"))
+        for name, row in scans.items()
+        if row[column]
+    }

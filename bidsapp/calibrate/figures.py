@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -18,6 +19,47 @@ from bidsapp.report.svg import join, tag
 Float = NDArray[np.float64]
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BASE = 620.0, 64.0, 554.0, 64.0, 440.0
+
+
+class Paired(NamedTuple):
+    """Two values of each person, or of one the other, with their names and units."""
+
+    x: Float
+    y: Float
+    x_label: str
+    y_label: str
+
+
+def paired_plots(
+    stem: Path,
+    regressed: Paired,
+    line: Line,
+    compared: Paired,
+    limits: Agreement,
+    *,
+    identity: bool = True,
+) -> list[Path]:
+    """Write the regression and the Bland-Altman plot of a comparison.
+
+    Parameters
+    ----------
+    stem : beginning of both paths
+    regressed : what the line was fitted to
+    line : of its y on its x
+    compared : what agrees, labelled as mean and difference
+    limits : of agreement
+    identity : whether what was regressed is on one scale
+
+    Returns
+    -------
+    list of Path
+    """
+    return [
+        regression_plot(
+            stem.with_name(f"{stem.name}_regression.svg"), regressed, line, identity=identity
+        ),
+        agreement_plot(stem.with_name(f"{stem.name}_bland-altman.svg"), compared, limits),
+    ]
 
 
 @dataclass(frozen=True)
@@ -46,17 +88,14 @@ class _Axes:
         ]  # fmt: skip
 
 
-def regression_plot(
-    path: Path, x: Float, y: Float, line: Line, *, x_label: str, y_label: str, identity: bool
-) -> Path:
+def regression_plot(path: Path, points: Paired, line: Line, *, identity: bool = True) -> Path:
     """Scatter of y on x with its line and, where both are on one scale, the identity.
 
     Parameters
     ----------
     path : ends in ``.svg``
-    x, y : ndarray, shape (n,)
+    points : the values
     line : of y on x
-    x_label, y_label : with units
     identity : whether both are on one scale
 
     Returns
@@ -64,10 +103,11 @@ def regression_plot(
     Path
         ``path``.
     """
+    x, y, *labels = points
     ends = [float(x.min()), float(x.max())]
     fitted = [float(value) for value in line.at(np.array(ends))]
     heights = [*y.tolist(), *fitted, *(ends if identity else ())]
-    axes = _Axes.around(ends, heights, x_label, y_label)
+    axes = _Axes.around(ends, heights, *labels)
     sign = "+" if line.intercept >= 0 else "\N{MINUS SIGN}"
     words = (
         f"y = {line.slope:.4g} x {sign} {abs(line.intercept):.4g}, R² = {line.r2:.4f}, n = {line.n}"
@@ -81,26 +121,24 @@ def regression_plot(
     return _save(path, axes, parts, words)
 
 
-def agreement_plot(
-    path: Path, first: Float, second: Float, limits: Agreement, *, x_label: str, y_label: str
-) -> Path:
+def agreement_plot(path: Path, points: Paired, limits: Agreement) -> Path:
     """Bland-Altman plot: difference over mean, with bias and limits of agreement.
 
     Parameters
     ----------
     path : ends in ``.svg``
-    first, second : ndarray, shape (n,)
-    limits : of their differences
-    x_label, y_label : with units
+    points : first and second value of everybody, labels of their mean and difference
+    limits : of the differences
 
     Returns
     -------
     Path
         ``path``.
     """
+    first, second, *labels = points
     means, differences = (first + second) / 2, second - first
     edges = [limits.lower, limits.bias, limits.upper]
-    axes = _Axes.around(means.tolist(), [*differences.tolist(), *edges, 0.0], x_label, y_label)
+    axes = _Axes.around(means.tolist(), [*differences.tolist(), *edges, 0.0], *labels)
     ends = [axes.x.low, axes.x.high]
     parts = []
     for value, kind in zip(edges, ("limit", "median", "limit"), strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.figures import Paired, paired_plots
 from bidsapp.calibrate.fit import Key, disagreements, equations
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import (
@@ -300,20 +300,13 @@ def _entry(code: str, name: str, item: Calibration, study: CalibrationStudy) -> 
 def _plots(level: int, code: str, name: str, item: Calibration, folder: Path) -> list[Path]:
     stem = f"level{level}_trc-{code}_ref-{name}"
     tracer = tracers()[code].name
+    labels = f"[11C]PiB SUVR ({name})", f"{tracer} SUVR ({name})"
+    ends = "mean of both (CL)", f"{tracer} \N{MINUS SIGN} PiB (CL)"
     if level == 1:
         labels = "published Centiloid", "own Centiloid"
-    else:
-        labels = f"[11C]PiB SUVR ({name})", f"{tracer} SUVR ({name})"
-    return [
-        regression_plot(
-            folder / f"{stem}_regression.svg", item.x, item.y, item.line,
-            x_label=labels[0], y_label=labels[1], identity=level == 1,
-        ),
-        agreement_plot(
-            folder / f"{stem}_bland-altman.svg", item.reference_cl, item.own_cl, item.agreement,
-            x_label="mean of both (CL)",
-            y_label="own \N{MINUS SIGN} published (CL)"
-            if level == 1
-            else f"{tracer} \N{MINUS SIGN} PiB (CL)",
-        ),
-    ]  # fmt: skip
+        ends = "mean of both (CL)", "own \N{MINUS SIGN} published (CL)"
+    regressed = Paired(item.x, item.y, *labels)
+    compared = Paired(item.reference_cl, item.own_cl, *ends)
+    return paired_plots(
+        folder / stem, regressed, item.line, compared, item.agreement, identity=level == 1
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.figures import Paired, paired_plots
 from bidsapp.calibrate.report import REPORT_SCHEMA, few_words, fit_words, judged, versions
 from bidsapp.calibrate.tables import needed, number_of, read_rows, suvr_of
 from bidsapp.core.quantification.centiloid import Equation
@@ -108,17 +108,10 @@ class TauStudy:
         for (code, region), fit in self.lines.items():
             stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")
             labels = f"own SUVR ({words})", f"standard SUVR ({words})"
-            written += [
-                regression_plot(
-                    folder / f"{stem}_regression.svg", fit.own, fit.standard, fit.line,
-                    x_label=labels[0], y_label=labels[1], identity=True,
-                ),
-                agreement_plot(
-                    folder / f"{stem}_bland-altman.svg", fit.standard, fit.line.at(fit.own),
-                    fit.agreement, x_label="mean of both (SUVR)",
-                    y_label="by the line \N{MINUS SIGN} standard (SUVR)",
-                ),
-            ]  # fmt: skip
+            ends = "mean of both (SUVR)", "by the line \N{MINUS SIGN} standard (SUVR)"
+            on_scale = Paired(fit.standard, fit.line.at(fit.own), *ends)
+            own = Paired(fit.own, fit.standard, *labels)
+            written += paired_plots(folder / stem, own, fit.line, on_scale, fit.agreement)
         return written
 
     def words(self) -> str:

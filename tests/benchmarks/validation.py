@@ -30,7 +30,7 @@ import pandas as pd
 from agreement import PIB_SCALE, read
 from pet_only import Reference
 
-from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.figures import Paired, agreement_plot, regression_plot
 from bidsapp.core.grid.alignment import displacement
 from bidsapp.core.statistics.regression import agreement, ordinary
 from bidsapp.data import vois
@@ -130,16 +130,13 @@ def plots(folder: Path, stem: str, rows: pd.DataFrame) -> list[str]:
     """Scatter and Bland-Altman plot of the whole cerebellum; Markdown that shows them."""
     standard, ours = rows[["standard_wc", "wc"]].dropna().to_numpy(float).T
     names = "standard pipeline (CL)", "CentiPET (CL)"
+    regressed = Paired(standard, ours, *names)
+    compared = Paired(standard, ours, "mean of both (CL)", "CentiPET - standard (CL)")
+    line, limits = ordinary(standard, ours), agreement(standard, ours)
     paths = (
-        regression_plot(
-            folder / f"{stem}_regression.svg", standard, ours, ordinary(standard, ours),
-            x_label=names[0], y_label=names[1], identity=True,
-        ),
-        agreement_plot(
-            folder / f"{stem}_agreement.svg", standard, ours, agreement(standard, ours),
-            x_label="mean of both (CL)", y_label="CentiPET - standard (CL)",
-        ),
-    )  # fmt: skip
+        regression_plot(folder / f"{stem}_regression.svg", regressed, line),
+        agreement_plot(folder / f"{stem}_agreement.svg", compared, limits),
+    )
     return [f"![{path.stem.replace('_', ' ')}]({folder.name}/{path.name})" for path in paths]
 
 

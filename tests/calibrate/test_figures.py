@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from bidsapp.calibrate.figures import agreement_plot, regression_plot
+from bidsapp.calibrate.figures import Paired, agreement_plot, regression_plot
 from bidsapp.core.statistics.regression import agreement, ordinary
 
 X = np.array([0.0, 20.0, 50.0, 100.0])
@@ -23,10 +23,8 @@ def drawn(path):
 @pytest.mark.parametrize("identity", [True, False])
 def test_dots_of_a_perfect_line_lie_on_it(tmp_path, identity):
     y = 2 * X - 10
-    path = regression_plot(
-        tmp_path / "a.svg", X, y, ordinary(X, y), x_label="first <CL>", y_label="second",
-        identity=identity,
-    )  # fmt: skip
+    points = Paired(X, y, "first <CL>", "second")
+    path = regression_plot(tmp_path / "a.svg", points, ordinary(X, y), identity=identity)
     dots, lines, words = drawn(path)
     (fitted,) = lines["median"]
     ends = np.array([[float(fitted.get(f"{a}{n}")) for a in "xy"] for n in "12"])
@@ -39,14 +37,11 @@ def test_dots_of_a_perfect_line_lie_on_it(tmp_path, identity):
 
 def test_bias_and_limits_stand_where_they_are(tmp_path):
     second = X + np.array([1.0, 3.0, 1.0, 3.0])
-    limits = agreement(X, second)
-    path = agreement_plot(tmp_path / "b.svg", X, second, limits, x_label="mean", y_label="diff")
+    limits, points = agreement(X, second), Paired(X, second, "mean", "diff")
+    path = agreement_plot(tmp_path / "b.svg", points, limits)
     dots, lines, words = drawn(path)
     (bias,) = (float(one.get("y1")) for one in lines["median"])
     assert dots[[0, 2], 1].mean() + dots[[1, 3], 1].mean() == pytest.approx(2 * bias, abs=0.2)
     below, above = sorted((float(one.get("y1")) for one in lines["limit"]), reverse=True)
     assert below > bias > above and "bias +2" in words
-    assert (
-        path.read_bytes()
-        == agreement_plot(path, X, second, limits, x_label="mean", y_label="diff").read_bytes()
-    )
+    assert path.read_bytes() == agreement_plot(path, points, limits).read_bytes()
