@@ -7,7 +7,7 @@ series are there to be left out: the MR localiser and a PET without attenuation 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log2
@@ -17,14 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sequence import Sequence
-from pydicom.uid import (
-    UID,
-    ExplicitVRLittleEndian,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-    generate_uid,
-)
+from pydicom.sequence import Sequence as Items
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from bidsapp.core.frames.decay import decay_factors
@@ -33,7 +27,6 @@ from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centr
 from bidsapp.errors import StorageError
 
 PARTICIPANT = "phantom"
-MR_START = datetime(2026, 3, 17, 9, 12, 30)
 INJECTION = datetime(2026, 3, 17, 10, 31, 0)
 TO_LPS = np.array([-1.0, -1.0, 1.0])  # DICOM's patient axes point left, posterior, head
 
@@ -52,7 +45,6 @@ class SeriesToWrite:
     Attributes
     ----------
     study, number, description : the study's name, the series' number and its description
-    sop_class : UID of the kind of image
     study_start, start : when the study and this series began
     headers : names of the tables of further attributes
     """
@@ -60,10 +52,9 @@ class SeriesToWrite:
     study: str
     number: int
     description: str
-    sop_class: UID
     study_start: datetime
     start: datetime
-    headers: tuple[str, ...]
+    headers: Sequence[str]
 
     @property
     def folder(self) -> str:
@@ -71,36 +62,8 @@ class SeriesToWrite:
         return f"{self.number:03d}_{self.description.replace(' ', '_')}"
 
 
-LOCALIZER_SERIES = SeriesToWrite(
-    "mr", 1, "localizer", MRImageStorage, MR_START, MR_START, ("mr", "localizer")
-)
-T1W_SERIES = SeriesToWrite(
-    "mr",
-    2,
-    "t1_mprage_sag_iso",
-    MRImageStorage,
-    MR_START,
-    MR_START + timedelta(minutes=3),
-    ("mr", "mprage"),
-)
-PET_START = INJECTION + timedelta(seconds=FRAME_START_S[0])
-PET_SERIES = SeriesToWrite(
-    "pet",
-    4,
-    "PET FBB brain AC 4x5min",
-    PositronEmissionTomographyImageStorage,
-    PET_START - timedelta(minutes=4),
-    PET_START,
-    ("pet", "corrected"),
-)
-NAC_SERIES = SeriesToWrite(
-    "pet",
-    5,
-    "PET FBB brain NAC",
-    PositronEmissionTomographyImageStorage,
-    PET_START - timedelta(minutes=4),
-    PET_START,
-    ("pet", "not_corrected"),
+LOCALIZER_SERIES, T1W_SERIES, PET_SERIES, NAC_SERIES = (
+    SeriesToWrite(**row) for row in HEADERS["series"].values()
 )
 
 
@@ -217,19 +180,17 @@ def pet_files(
             slope = format_number_as_ds(max(float(values.max()), 1.0) / 32767)
             stored = np.minimum(np.rint(values / float(slope)), 32767).astype(np.int16)
             file = slice_file(series, number, pet, index, stored)
-            begun = series.start + timedelta(seconds=start - first)
             update(
                 file,
                 {
-                    "AcquisitionDate": f"{begun:%Y%m%d}",
-                    "AcquisitionTime": f"{begun:%H%M%S}.000000",
+                    **date_and_time("Acquisition", series.start + timedelta(seconds=start - first)),
                     "ActualFrameDuration": round(duration * 1000),
                     "RescaleSlope": slope,
                     **decay_tags(start - first, duration),
                     "NumberOfSlices": slices,
                     "NumberOfTimeSlices": frames,
                     "ImageIndex": number,
-                    "RadiopharmaceuticalInformationSequence": Sequence([radiopharmaceutical()]),
+                    "RadiopharmaceuticalInformationSequence": Items([radiopharmaceutical()]),
                 },
             )
             yield file
@@ -267,7 +228,7 @@ def radiopharmaceutical() -> Dataset:
     item = update(Dataset(), HEADERS["radiopharmaceutical"])
     item.RadiopharmaceuticalStartTime = f"{INJECTION:%H%M%S}.000000"
     item.RadiopharmaceuticalStartDateTime = f"{INJECTION:%Y%m%d%H%M%S}.000000"
-    item.RadionuclideCodeSequence = Sequence([update(Dataset(), HEADERS["radionuclide"])])
+    item.RadionuclideCodeSequence = Items([update(Dataset(), HEADERS["radionuclide"])])
     return item
 
 
@@ -299,16 +260,15 @@ def slice_file(
     uid = dicom_uid(series.study, series.number, number)
     file = Dataset()
     file.file_meta = FileMetaDataset()
-    file.file_meta.MediaStorageSOPClassUID = series.sop_class
     file.file_meta.MediaStorageSOPInstanceUID = UID(uid)
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     for name in ("patient", *series.headers):
         update(file, HEADERS[name])
+    file.file_meta.MediaStorageSOPClassUID = UID(file.SOPClassUID)
     update(
         file,
         {
             "SpecificCharacterSet": "ISO_IR 100",
-            "SOPClassUID": series.sop_class,
             "SOPInstanceUID": uid,
             "StudyInstanceUID": dicom_uid(series.study),
             "SeriesInstanceUID": dicom_uid(series.study, series.number),
@@ -319,8 +279,10 @@ def slice_file(
             "ProtocolName": series.description,
             "SeriesNumber": series.number,
             "InstanceNumber": number,
-            "StudyDate": f"{series.study_start:%Y%m%d}",
-            "StudyTime": f"{series.study_start:%H%M%S}.000000",
+            **date_and_time("Study", series.study_start),
+            **date_and_time("Series", series.start),
+            **date_and_time("Acquisition", series.start),
+            **date_and_time("Content", series.start),
             "ImageOrientationPatient": decimals(directions[:, :2].T.ravel()),
             "ImagePositionPatient": decimals(position),
             "SliceLocation": format_number_as_ds(
@@ -337,10 +299,23 @@ def slice_file(
             "PixelData": stored.T.astype("<i2" if file.PixelRepresentation else "<u2").tobytes(),
         },
     )
-    for moment in ("Series", "Acquisition", "Content"):
-        setattr(file, f"{moment}Date", f"{series.start:%Y%m%d}")
-        setattr(file, f"{moment}Time", f"{series.start:%H%M%S}.000000")
     return file
+
+
+def date_and_time(what: str, moment: datetime) -> dict[str, str]:
+    """DICOM's words for a moment.
+
+    Parameters
+    ----------
+    what : ``Study``, ``Series``, ``Acquisition`` or ``Content``
+    moment : local time
+
+    Returns
+    -------
+    dict
+        Keyword -> value.
+    """
+    return {f"{what}Date": f"{moment:%Y%m%d}", f"{what}Time": f"{moment:%H%M%S}.000000"}
 
 
 def update(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
