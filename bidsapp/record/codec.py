@@ -16,14 +16,12 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-# Value of JSON, its name, and the names of what does not fit -> value of the type; None without.
-Reader = Callable[[Any, str, list[str]], Any]
 
 # Beyond, whole numbers have gaps in double precision: nothing that is measured is so large.
 _LARGEST = 2.0**53
@@ -45,8 +43,7 @@ def structured(kind: type[T], content: Any, misfits: list[str]) -> T | None:
         None where a field without default is missing. A list fits as a whole or not at all, so
         that lists that belong together stay so. Names that the class does not have are ignored.
     """
-    reader: Reader = _reader(kind)  # type: ignore[arg-type] # every class can be hashed
-    made: T | None = reader(content, "", misfits)
+    made: T | None = _read(kind, content, "", misfits)
     return made
 
 
@@ -120,122 +117,86 @@ def without_none(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-@cache
-def _reader(hint: Any) -> Reader:
-    hint, _ = without_none(hint)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _object(hint)
+def _read(hint: Any, value: Any, where: str, misfits: list[str]) -> Any:
+    """Value of a type, None without one; ``misfits`` takes the names of what does not fit."""
+    hint, origin, arguments = _parts(hint)
+    if hint is object or value is None:
+        return value
     if origin is tuple:
-        return _list(arguments)
-    if origin is not None and issubclass(origin, Mapping):
-        return _mapping(arguments[1])
-    if hint is object:
-        return lambda value, where, misfits: value
-    if issubclass(hint, StrEnum):
-        return _scalar(lambda value: hint(value) if value in list(hint) else None)
-    if hint in (float, int):
-        return _scalar(_number if hint is float else _whole)
-    return _scalar(lambda value: value if isinstance(value, hint) else None)
-
-
-def _scalar(fitting: Callable[[Any], Any]) -> Reader:
-    def read(value: Any, where: str, misfits: list[str]) -> Any:
-        if value is None or (isinstance(value, str) and value in _ABSENT):
-            return None
-        fitted = fitting(value)
-        if fitted is None:
-            misfits.append(where)
-        return fitted
-
-    return read
-
-
-def _number(value: Any) -> float | int | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) and abs(value) <= _LARGEST else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None or number != int(number) else int(number)
-
-
-def _list(arguments: tuple[Any, ...]) -> Reader:
-    any_length = arguments[-1] is Ellipsis
-    inner = [_reader(argument) for argument in arguments if argument is not Ellipsis]
-
-    def read(value: Any, where: str, misfits: list[str]) -> Any:
-        if value is None:
-            return None
-        lost: list[str] = []
-        items = value if isinstance(value, list) else [None]
-        readers = inner * len(items) if any_length else inner
-        if len(readers) == len(items):
-            kept = tuple(r(item, where, lost) for r, item in zip(readers, items, strict=True))
-            if not lost and None not in kept:
-                return kept
+        return _list(arguments, value, where, misfits)
+    if origin is not None:
+        if isinstance(value, dict):
+            read = _object if origin is dict else _mapping
+            return read(hint, value, where, misfits)
         misfits.append(where)
         return None
+    fitted = _scalar(hint, value)
+    if fitted is None and value not in _ABSENT:
+        misfits.append(where)
+    return fitted
 
-    return read
+
+@cache
+def _parts(hint: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """A type without None, what it is made from (``dict`` for a dataclass), and its arguments."""
+    bare, _ = without_none(hint)
+    origin = dict if dataclasses.is_dataclass(bare) else typing.get_origin(bare)
+    return bare, origin, typing.get_args(bare)
 
 
-def _mapping(hint: Any) -> Reader:
-    item_hint, optional = without_none(hint)
-    read_item = _reader(item_hint)
+def _scalar(hint: Any, value: Any) -> Any:
+    if hint in (float, int):
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (known and math.isfinite(value) and abs(value) <= _LARGEST):
+            return None
+        return value if hint is float else int(value) if value == int(value) else None
+    if issubclass(hint, StrEnum):
+        return hint(value) if value in list(hint) else None
+    return value if isinstance(value, hint) and value not in _ABSENT else None
 
-    def read(value: dict[str, Any], where: str, misfits: list[str]) -> Any:
-        kept = {}
-        for name, item in value.items():
-            kept_item = read_item(item, f"{where}.{name}", misfits)
-            if kept_item is not None or optional or hint is object:
-                kept[name] = kept_item
+
+def _list(arguments: tuple[Any, ...], value: Any, where: str, misfits: list[str]) -> Any:
+    items = value if isinstance(value, list) else [None]
+    kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
+    if len(kinds) == len(items):
+        lost: list[str] = []
+        kept = tuple(
+            _read(kind, item, where, lost) for kind, item in zip(kinds, items, strict=True)
+        )
+        if not lost and None not in kept:
+            return kept
+    misfits.append(where)
+    return None
+
+
+def _mapping(hint: Any, value: dict[str, Any], where: str, misfits: list[str]) -> Any:
+    kind = _parts(hint)[2][1]
+    kept = {name: _read(kind, item, f"{where}.{name}", misfits) for name, item in value.items()}
+    if kind is object or without_none(kind)[1]:
         return kept
+    return {name: item for name, item in kept.items() if item is not None}
 
-    return _of_dict(read)
+
+def _object(kind: Any, value: dict[str, Any], where: str, misfits: list[str]) -> Any:
+    given: dict[str, Any] = {}
+    for name, (hint, needed, without_default) in _fields(kind).items():
+        inside = f"{where}.{name}" if where else name
+        inner = _read(hint, value.get(name), inside, misfits)
+        if inner is not None or without_default:
+            given[name] = inner
+        if inner is None and needed:
+            if inside not in misfits:
+                misfits.append(inside)
+            return None
+    return kind(**given)
 
 
-def _object(kind: Any) -> Reader:
-    fields = []
+@cache
+def _fields(kind: Any) -> dict[str, tuple[Any, bool, bool]]:
+    """Type of every field by name, whether it has to be there, and whether it has no default."""
+    missing, fields = dataclasses.MISSING, {}
     for part in written_fields(kind):
         hint = hints(kind)[part.name]
-        fields.append((part.name, _reader(hint), _is_needed(part) and not without_none(hint)[1]))
-
-    def read(value: dict[str, Any], where: str, misfits: list[str]) -> Any:
-        given: dict[str, Any] = {}
-        for name, reader, needed in fields:
-            inside = f"{where}.{name}" if where else name
-            inner = reader(value.get(name), inside, misfits)
-            if inner is not None:
-                given[name] = inner
-            elif needed:
-                if inside not in misfits:
-                    misfits.append(inside)
-                return None
-        return kind(**_with_none(kind, given))
-
-    return _of_dict(read)
-
-
-def _of_dict(read: Reader) -> Reader:
-    def read_dict(value: Any, where: str, misfits: list[str]) -> Any:
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            misfits.append(where)
-            return None
-        return read(value, where, misfits)
-
-    return read_dict
-
-
-def _is_needed(part: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return part.default is missing and part.default_factory is missing
-
-
-def _with_none(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments with None for optional fields that have no default."""
-    lacking = [part.name for part in written_fields(kind) if _is_needed(part)]
-    return dict.fromkeys(lacking) | given
+        bare = part.default is missing and part.default_factory is missing
+        fields[part.name] = hint, bare and not without_none(hint)[1], bare
+    return fields
