@@ -17,6 +17,7 @@ from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation, normalise_pet
 from bidsapp.core.quality import Flag, flagged, strain_findings
+from bidsapp.core.registration.detail import fine_detail
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import BOUND_MM, RigidFit, register
 from bidsapp.data import priors, read_table
@@ -26,7 +27,7 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.refusing import refuse_misplaced
+from bidsapp.steps.refusing import refuse_misplaced, refuse_mr
 
 _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
@@ -102,9 +103,11 @@ def positioned(
     Raises
     ------
     BadDataError
-        The PET holds nothing, or no brain.
+        The PET holds nothing, or no brain, or is an MR image.
     """
     fit, limits = register(pet, head, method=method), read_table("limits")
+    detail = fine_detail(pet, head, fit.matrix)
+    refuse_mr(detail, limits["pet_t1w_detail"]["refuse"])
     part = RecordPart(
         method=f"{anatomy}+{fit.method.value}",
         qc={
@@ -112,13 +115,14 @@ def positioned(
             "pet_t1w_nmi": fit.score,
             "pet_t1w_unexplained": fit.unexplained,
             "pet_t1w_own_anatomy": fit.own_anatomy,
+            "pet_t1w_detail": detail,
             "pet_t1w_stretch": float(np.abs(np.linalg.eigvalsh(fit.strain)).max()),
             "pet_fwhm_mm": fit.fwhm_mm,
         },
         flags=(
             *position_findings(fit),
             *strain_findings(fit.strain, limits),
-            *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
+            *flagged({"pet_t1w_detail": detail, "pet_fwhm_mm": fit.fwhm_mm}, limits),
             *flagged({"header_places_mm": header_apart_mm}, limits, image="PET"),
         ),
     )

@@ -66,6 +66,22 @@ def refuse_uneven(region: str, apart: float | None, most: float) -> None:
         raise refused("no-number", "uneven", region=region, apart=apart, most=most)
 
 
+def refuse_mr(detail: float | None, most: float) -> None:
+    """Refuse an MR image in place of a PET.
+
+    Parameters
+    ----------
+    detail : part of the fine structure of the T1w that it shows; None if it is unknown
+    most : largest of a PET
+
+    Raises
+    ------
+    BadDataError
+    """
+    if detail is not None and detail > most:
+        raise refused("no-number", "not-a-pet", detail=detail, most=most)
+
+
 def refuse_impossible(centiloid: float, lowest: float, highest: float) -> None:
     """Refuse a Centiloid that nobody has.
 

@@ -10,6 +10,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.steps.refusing import (
     refuse_damaged,
     refuse_impossible,
+    refuse_mr,
     refuse_uneven,
     refuse_unseen,
 )
@@ -52,3 +53,10 @@ def test_a_centiloid_that_cannot_be_is_refused(centiloid):
     refuse_impossible(240, **possible)
     with pytest.raises(BadDataError, match=f"a Centiloid of {centiloid} is impossible"):
         refuse_impossible(centiloid, **possible)
+
+
+def test_an_mr_image_in_place_of_a_pet_gets_no_number():
+    refuse_mr(0.8, 0.8)
+    refuse_mr(None, 0.8)
+    with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; check which"):
+        refuse_mr(0.91, 0.8)
