@@ -194,7 +194,8 @@ class Progress:
         left : how long the rest will take
         brief : a detail
         """
-        seconds = time.perf_counter() - self._running.pop(step, time.perf_counter())
+        now = time.perf_counter()
+        seconds = now - self._running.pop(step, now)
         tell = self.detail if brief else self.say
         after = f"; {left}" if left else ""
         tell(f"{f'{count} ' if count else ''}{step} ({seconds:.1f} s{after})")

@@ -192,6 +192,15 @@ class _Distributed(DistributedPluginBase):  # type: ignore[misc]
             if not self.failures:  # a fault of the plugin itself
                 raise
 
+    def _local_hash_check(self, jobid: int, graph: DiGraph) -> bool:
+        try:
+            self.procs[jobid]._get_inputs()
+        except Exception:  # a damaged result, which costs this step; nipype would end the run
+            self._clean_queue(jobid, graph)
+            self.proc_pending[jobid] = False
+            return True
+        return bool(super()._local_hash_check(jobid, graph))
+
     def _report_crash(self, node: Node, result: dict[str, Any] | None = None) -> str:
         traceback = (result or {}).get("traceback") or ["unknown error\n"]
         lines = [traceback] if isinstance(traceback, str) else list(traceback)

@@ -105,16 +105,19 @@ def test_what_a_changed_option_recomputes(dataset, tmp_path, stand_ins, options,
     assert stand_ins == []
 
 
-def test_damaged_intermediate_results_are_told(dataset, tmp_path):
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("nprocs", [1, 2])
+@pytest.mark.parametrize("damaged", ["*.npz", "result_*.pklz"])
+def test_damaged_intermediate_results_are_told(dataset, tmp_path, damaged, nprocs):
     run(dataset, tmp_path)
-    for path in (tmp_path / "work").rglob("*.npz"):
+    for path in (tmp_path / "work").rglob(damaged):
         os.truncate(path, path.stat().st_size // 2)
     plan = make_plan(read_dataset(dataset, ONE), STANDARD)
     level = init_participants_wf(
         plan, bids_dir=dataset, output_dir=tmp_path / "out", work_dir=tmp_path / "work",
         processing=STANDARD,
     )  # fmt: skip
-    failures = engine.run(level.workflow, Resources(nprocs=1), crash_dir=tmp_path / "logs")
+    failures = engine.run(level.workflow, Resources(nprocs=nprocs), crash_dir=tmp_path / "logs")
     assert failures
     assert {failure.error_name for failure in failures} == {"StorageError"}
     assert all("--clean-workdir" in failure.message for failure in failures)
