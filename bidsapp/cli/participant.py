@@ -41,6 +41,7 @@ from bidsapp.errors import (
     UsageError,
 )
 from bidsapp.execution.workers import dismiss_workers, keep_freed_memory
+from bidsapp.group.absent import vanished
 from bidsapp.group.scans import write_scan_tables
 from bidsapp.io.atomic import write_text
 from bidsapp.io.untouched import load
@@ -119,7 +120,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     people = sorted(left - unwritten)
     names = {join_entities(scan.entities) for scan in planned if scan.entities["sub"] in people}
     broken_pages = write_pages(settings, people, progress)
-    records = _records(settings.output_dir, people, names, progress)
+    records = _records(settings, people, names, progress)
     problems += ["StorageError"] * (len(names) - len(records))
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
@@ -129,16 +130,21 @@ def run_participant(settings: Settings, progress: Progress) -> int:
 
 
 def _records(
-    output_dir: Path, people: Iterable[str], names: Collection[str], progress: Progress
+    settings: Settings, people: Iterable[str], names: Collection[str], progress: Progress
 ) -> list[ScanRecord]:
     """Records of the scans of a run by their names; tell those that were removed meanwhile.
+
+    Told as well: results of earlier runs on the pages whose image is gone.
 
     Raises
     ------
     StorageError
         All of them were.
     """
-    every_record = (record for label in people for record in find_records(output_dir, label))
+    output_dir = settings.output_dir
+    every_record = [record for label in people for record in find_records(output_dir, label)]
+    for sentence in vanished(every_record, settings.bids_dir):
+        progress.warn(sentence)
     records = [record for record in every_record if record.name in names]
     if lost := sorted(set(names) - {record.name for record in records}):
         sentence = (

@@ -118,7 +118,7 @@ def vanished(records: Sequence[ScanRecord], bids_dir: Path | None) -> list[str]:
     if not gone or len(gone) == len(sources):
         return []
     return [
-        f"the raw dataset no longer has the image of {count(len(gone), 'result')} in the tables: "
-        f"{some(gone, _MOST_NAMED)}; remove these files from the derivatives if an image was "
-        "withdrawn or renamed"
+        f"the raw dataset no longer has the image of {count(len(gone), 'result')} in pages and "
+        f"tables: {some(gone, _MOST_NAMED)}; remove these files from the derivatives if an image "
+        "was withdrawn or renamed"
     ]

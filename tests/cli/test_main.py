@@ -101,6 +101,18 @@ def test_another_participant_later_keeps_the_first(two, run, fates):
     assert (run.out / "sub-1" / "pet" / "sub-1_trc-FBB_centiloid.json").read_bytes() == before
 
 
+def test_a_result_whose_image_was_withdrawn_is_told(raw, run, fates):
+    raw.t1w("sub-1")
+    for session in ("1", "2"):
+        raw.pet(f"sub-1_ses-{session}_trc-FBB")
+    code, out, _ = run()
+    assert code == 0 and "no longer" not in out
+    shutil.rmtree(raw.root / "sub-1" / "ses-2")
+    _, out, _ = run()
+    assert "no longer has the image of 1 result" in out
+    assert "sub-1_ses-2_trc-FBB; remove" in out
+
+
 @pytest.mark.parametrize(
     ("fate", "code"),
     [
