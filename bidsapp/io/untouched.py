@@ -10,6 +10,7 @@ imports of a process, to read the DICOM headers that a NIfTI file may hold.
 from __future__ import annotations
 
 import importlib
+import locale
 import os
 import sys
 from collections.abc import Iterator
@@ -37,7 +38,16 @@ def load(name: str) -> ModuleType:
             importlib.import_module(name)
         if name == "nipype":  # remembers where it was imported
             sys.modules[name].config._cwd = None
+            _write_utf8()
     return sys.modules[name]
+
+
+def _write_utf8() -> None:
+    """Let nipype, which writes text in the encoding of the locale, write any character."""
+    for name in ("C.UTF-8", "UTF-8", "en_US.UTF-8"):
+        if locale.getencoding().lower() != "utf-8":
+            with suppress(locale.Error):  # it is not installed
+                locale.setlocale(locale.LC_CTYPE, name)
 
 
 @contextmanager

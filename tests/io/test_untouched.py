@@ -56,6 +56,15 @@ def test_a_run_without_a_folder_for_temporary_files():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_nipype_writes_any_character_in_any_locale(tmp_path):
+    code = "import sys; from bidsapp.io.untouched import load; load('nipype')\n"
+    code += "open(sys.argv[1], 'w').write(chr(0x3B2))"
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    path = tmp_path / "text"
+    subprocess.run([sys.executable, "-c", code, str(path)], env=ascii_only, check=True)
+    assert path.read_text("utf-8") == "\u03b2"
+
+
 READS = """
 import sys
 from bidsapp.io.nifti import load_volume
