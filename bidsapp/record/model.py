@@ -196,7 +196,8 @@ class Motion:
     distance_mm : mean displacement over the head against the reference
     translation_mm : of the centre of the head, x, y, z
     rotation_deg : rotation vectors
-    borrowed : frames that show no head and have the position of a neighbour
+    borrowed : frames that show no head, or were aligned where none can be, and have the position
+        of a neighbour
     """
 
     corrected: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from bidsapp.core.quantification.scale import CentiloidResult
 from bidsapp.core.regions.corrected import Corrected
 from bidsapp.core.registration.motion import LEAST_CORRECTED_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
+from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
 from bidsapp.data.sentences import worded_flag
 from bidsapp.io.tsv import finite_number
 from bidsapp.record.model import (
+    CalibrationState,
+    EquationUsed,
     Kinetics,
     Motion,
     Numbers,
@@ -63,6 +67,34 @@ def centiloid_part(
         centiloids=dict(expressed.centiloids),
         reference_agreement=None if disagreement is None else ReferenceAgreement(*disagreement),
     )
+
+
+def scale_part(processing: Processing, code: str, normalisation: str) -> dict[str, Any]:
+    """Fields of a record about its equation, and whether that belongs to the way of processing.
+
+    Parameters
+    ----------
+    processing : options of the run
+    code : of the tracer
+    normalisation : ``t1w`` or ``pet``
+
+    Returns
+    -------
+    dict
+        ``reference_region``, `EquationUsed` or None, `CalibrationState`.
+    """
+    of_scan = code, normalisation
+    measured = centiloid_processing(processing, *of_scan)
+    scale = scale_for(measured, *of_scan)
+    used = tau_scale(measured, *of_scan) or scale
+    line = scale.equations.get(scale.main)
+    return {
+        "reference_region": scale.main,
+        "equation": line and EquationUsed(line.slope, line.intercept, line.source, line.doi),
+        "calibration": CalibrationState(
+            used.calibration, scale.fingerprint, used.calibrated, tuple(used.differences)
+        ),
+    }
 
 
 def motion_part(

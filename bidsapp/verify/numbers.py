@@ -26,6 +26,7 @@ from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.record.codec import plain
+from bidsapp.record.parts import scale_part
 from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
 from bidsapp.record.verdicts import judged
 from bidsapp.settings import Processing
@@ -215,6 +216,9 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     if partly:  # zeros on disk are zeros that were measured, or nothing measured: noise differs
         kept = ("suvr", "centiloid_suvr", "voi", "centiloid", "centiloids")
         again = {key: value for key, value in again.items() if key in kept}
+    known = code not in tau_tracers() and "calibration" not in _own(scan)
+    if known and record.version == __version__:
+        again |= scale_part(scan.processing, code, scan.normalisation)
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
         stored = plain(getattr(record, key))

@@ -16,17 +16,16 @@ from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES, resource_hashes
-from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
+from bidsapp.data.calibrations import centiloid_processing, scale_for
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.tracers import any_tracer
 from bidsapp.io.hashes import file_hash, remembered_hash
 from bidsapp.record.model import (
-    CalibrationState,
-    EquationUsed,
     Longitudinal,
     Provenance,
     ScanRecord,
 )
+from bidsapp.record.parts import scale_part
 from bidsapp.record.stages import planned_record
 from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, Processing
 
@@ -321,9 +320,6 @@ class Sidecars:
         -------
         ScanRecord
         """
-        scale = self.scale(scan)
-        used = tau_scale(self.for_centiloid(scan), scan.tracer, scan.normalisation) or scale
-        line = scale.equations.get(scale.main)
         if scan.t1w is None:
             method = "pet-only"
         else:
@@ -331,11 +327,7 @@ class Sidecars:
         return planned_record(
             scan,
             self.bids_dir,
-            reference_region=scale.main,
-            equation=line and EquationUsed(line.slope, line.intercept, line.source, line.doi),
-            calibration=CalibrationState(
-                used.calibration, scale.fingerprint, used.calibrated, tuple(used.differences)
-            ),
+            **scale_part(self.processing, scan.tracer, scan.normalisation),
             method=method,
             longitudinal=self._longitudinal(scan),
             provenance=self.provenance,

@@ -180,7 +180,7 @@ def test_an_edited_number_in_the_record_is_found_without_its_hash(copy):
     content = json.loads((copy / f"{FBB}_centiloid.json").read_text())
     for field in (
         "voi", "suvr", "centiloid", "centiloid_sd", "centiloid_interval", "uncertainty",
-        "centiloids", "p_above_cutoff",
+        "centiloids", "p_above_cutoff", "equation",
     ):  # fmt: skip
         changed = json.loads(json.dumps(content))
         leaf = _first_number(changed, field)
