@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.core.kinetics.models import Fits, fit_models
-from bidsapp.core.kinetics.study import KineticStudy, frames_until
+from bidsapp.core.kinetics.study import KineticStudy, frames_until, lost_frames
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.core.regions.regions import region_means
@@ -162,12 +162,15 @@ def _study(
     curves = np.concatenate([stored[atlas.name] for atlas in chosen_atlases(processing)])
     head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
     weights = frame_weights(start, end, head, stored["decay_factor"])
+    used = frames_until(end, processing.t_end_min)
     named = {region.name: region for region in chosen_references(processing)}
     region = placed_reference(named[processing.kinetics_reference], space)
     reference = np.array([region_means(frame, region)[0] for frame in frames])
-    t_end = processing.t_end_min
-    study = KineticStudy.of(start, end, curves, reference, weights, t_end_min=t_end)
-    return study, frames[frames_until(end, t_end)]
+    used[used] = ~lost_frames(reference[used])
+    if (refusal := dynamic_refusal(start[used], end[used], dynamic_rule())) is not None:
+        raise BadDataError(f"without the frames that are empty, {refusal}")
+    study = KineticStudy.of(start[used], end[used], curves[:, used], reference[used], weights[used])
+    return study, frames[used]
 
 
 def _maps(study: KineticStudy, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:

@@ -11,6 +11,7 @@ from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
 from bidsapp.errors import BadDataError
 
 _ROUNDING_S = 1.0  # a frame may end that much after the time limit
+_LEAST_SHARE = 0.1  # of the frame before: with less, a frame was lost
 
 PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
 
@@ -126,6 +127,27 @@ def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bo
             f"no frame ends within --t-end {t_end_min:g} min of the injection; give a later time"
         )
     return np.asarray(used)
+
+
+def lost_frames(reference: Float64) -> NDArray[np.bool_]:
+    """Frames in which the reference region holds next to nothing of what it held before.
+
+    No tissue is cleared of nine tenths from one frame to the next.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (T,)
+        Curve of the reference region, frames in the order of time.
+
+    Returns
+    -------
+    ndarray of bool, shape (T,)
+    """
+    lost, last = np.zeros(len(reference), np.bool_), 0.0
+    for index, activity in enumerate(reference):
+        lost[index] = activity < _LEAST_SHARE * last
+        last = last if lost[index] else float(activity)
+    return lost
 
 
 @dataclass(frozen=True)

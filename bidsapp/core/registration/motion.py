@@ -4,8 +4,9 @@ Frames are merged until they last a minute. Every merged frame is then aligned r
 of most counts by normalised mutual information, which does not mind that the tracer moves from
 blood to grey to white meanwhile; the search walks outwards in time, each frame starting where its
 neighbour was found. Frames that are too faint to show a head borrow the position of the next frame
-that does. The reference is the frame from which those that matter are the least far in sum, and
-distances are mean displacements over the head: one number in mm, whatever the mixture of
+that does; so does one outside the uptake window that lies far from the frames before and after it,
+which are at one place. The reference is the frame from which those that matter are the least far in
+sum, and distances are mean displacements over the head: one number in mm, whatever the mixture of
 rotation and translation.
 """
 
@@ -41,6 +42,7 @@ PART_LEVEL = (9.0, 12.0)  # the same for the first look at another part of the s
 PART_ROTATION_DEG = 12.0  # after a break the head may lie this differently: one start each way
 JUMP_MM = 5.0  # centroids that moved by more give a start of their own
 HEAD_LEVEL = 0.15  # of the bright part of the image: above it is head
+ASTRAY_MM = 20.0  # a frame farther from both neighbours was aligned wrongly
 FAINT = 0.05  # of the counts of the brightest frame: below it a frame shows no head
 
 
@@ -59,7 +61,8 @@ class FrameAlignment:
     spread_mm : float
         Largest such displacement between two of the frames that count.
     borrowed : ndarray of bool, shape (T,)
-        Frames too faint to be aligned, which have the position of a neighbour.
+        Frames too faint to be aligned, or aligned where no head can be, which have the position of
+        a neighbour.
     visible : list of (Volume, ndarray of shape (4, 4), float)
         Frames that show a head, short ones merged, coarser voxels when theirs are small; world of
         the reference -> world of the image; seconds.
@@ -157,6 +160,9 @@ def align_frames(
     matters = np.array([counted is None or any(counted[i] for i in group) for group in groups])
     with threadpool_limits(limits=1):
         head, aligned = _align(images, int(counts.argmax()), faint)
+    in_window = matters & (counted is not None)  # its frames are long and have contrast
+    faint |= _astray(aligned, faint, head) & ~in_window
+    _borrow(aligned, faint)
     apart = np.array([[displacement(a, b, head) for b in aligned] for a in aligned])
     chosen = _least_far(apart, faint, matters)
     to_reference = inverse(aligned[chosen])
@@ -273,7 +279,7 @@ def _reduced(image: Volume) -> Volume:
 def _align(
     images: list[Volume], base: int, faint: NDArray[np.bool_]
 ) -> tuple[Float64, list[Matrix]]:
-    """Return points of the head, (N, 3), and base -> image matrices, borrowed ones included."""
+    """Return points of the head, (N, 3), and base -> image matrices, identity for faint ones."""
     mask = _head(images[base])
     head = scattered_points(mask, images[base].affine, 10.0)
     visible = [index for index in range(len(images)) if not faint[index]]
@@ -293,10 +299,26 @@ def _align(
     for fixed in finer:
         for index in (*later, *earlier):
             positions[index] = fixed.find(images[index], [positions[index]])
+    return head, positions
+
+
+def _astray(positions: list[Matrix], faint: NDArray[np.bool_], head: Float64) -> NDArray[np.bool_]:
+    """Images aligned far from both neighbours, which are at one place: no head does so."""
+    astray = np.zeros_like(faint)
+    visible = [int(index) for index in np.flatnonzero(~faint)]
+    for before, index, after in zip(visible, visible[1:], visible[2:], strict=False):
+        far = [displacement(positions[index], positions[i], head) for i in (before, after)]
+        near = displacement(positions[before], positions[after], head)
+        astray[index] = min(far) > ASTRAY_MM and near < ASTRAY_MM / 4
+    return astray
+
+
+def _borrow(positions: list[Matrix], faint: NDArray[np.bool_]) -> None:
+    """Give every faint image the position of the next that is not, or else of the last."""
+    visible = [int(index) for index in np.flatnonzero(~faint)]
     for index in map(int, np.flatnonzero(faint)):
         after = [other for other in visible if other > index]
         positions[index] = positions[after[0] if after else visible[-1]]
-    return head, positions
 
 
 @dataclass(frozen=True)

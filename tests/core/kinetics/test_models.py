@@ -21,7 +21,7 @@ from bidsapp.core.kinetics.dynamic import DynamicRule, dynamic_refusal
 from bidsapp.core.kinetics.linear import logan, mrtm, mrtm2
 from bidsapp.core.kinetics.models import fit_models
 from bidsapp.core.kinetics.srtm import global_k2_prime, srtm, srtm2
-from bidsapp.core.kinetics.study import PARAMETERS, KineticStudy
+from bidsapp.core.kinetics.study import PARAMETERS, KineticStudy, lost_frames
 from bidsapp.core.kinetics.weights import frame_weights
 from bidsapp.errors import BadDataError
 from bidsapp.settings import KineticModel
@@ -158,6 +158,26 @@ def test_empty_and_broken_curves_spoil_no_other():
     dvr = _dvr(fits)
     np.testing.assert_allclose(dvr[:, :7], np.tile(made.DVR, (5, 1)), rtol=1e-3)
     assert np.isnan(dvr[:, 7:]).all()
+
+
+@pytest.mark.parametrize("lost", [[12], [12, 13], [28, 29]])
+def test_lost_frames_are_found_and_the_others_give_the_truth(lost):
+    made = tissues(R1, BPND)
+    kept = np.ones(len(made.start_s), bool)
+    kept[lost] = False
+    assert np.array_equal(lost_frames(made.reference * kept), ~kept)
+    study = KineticStudy.of(
+        made.start_s[kept], made.end_s[kept], made.target[:, kept], made.reference[kept],
+        np.ones(kept.sum()),
+    )  # fmt: skip
+    fits = fit_models(study, tuple(KineticModel), t_star_min=T_STAR)
+    np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("k2_prime", [0.06, 0.2])
+def test_no_frame_of_a_whole_study_is_lost(k2_prime):
+    for frames in (None, schedule((0.0, EARLY), (90.0, [1200])), schedule((1.5, [600] * 9))):
+        assert not lost_frames(tissues(R1, BPND, k2_prime=k2_prime, frames=frames).reference).any()
 
 
 def test_given_clearance_and_time_limit():

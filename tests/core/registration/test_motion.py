@@ -142,6 +142,25 @@ def test_faint_frames_borrow_the_next_position(head):
     assert np.array_equal(found.matrices[0], found.matrices[1])
 
 
+def test_a_frame_that_was_aligned_where_no_head_can_be_borrows_a_position(head):
+    """Two frames of four at one place, and one 46 mm away, as uptake without contrast may end."""
+    there = rigid_matrix([14, 25, -36, 0, 0, 0])
+    far = Volume(make_pet(head, there).data, PET_GRID.affine)
+    frames = [*film(head, [np.eye(4)] * 2).frames()]
+    found = align_frames(
+        iter([frames[0], far, frames[1], frames[0]]), [300] * 4, [False, False, True, True]
+    )
+    assert found.borrowed.tolist() == [False, True, False, False]
+    assert found.spread_mm < 0.5 and np.allclose(found.measured[1], found.measured[2])
+    counted = align_frames(iter([frames[0], far, frames[1], frames[0]]), [300] * 4, [True] * 4)
+    assert not counted.borrowed.any()
+    moved = align_frames(iter([frames[0], far, far, frames[0]]), [300] * 4)  # a head that moved
+    assert not moved.borrowed.any()
+    assert (
+        displacement(moved.measured[1] @ inverse(moved.measured[0]), there, head.brain_points) < 1
+    )
+
+
 @pytest.mark.parametrize(
     ("durations", "groups"),
     [
