@@ -189,16 +189,16 @@ class Progress:
 
         Parameters
         ----------
-        step : as it was started
+        step : as it was started; one that was not is known from an earlier run
         count : how far everything is, such as ``[3/20]``
         left : how long the rest will take
         brief : a detail
         """
-        now = time.perf_counter()
-        seconds = now - self._running.pop(step, now)
+        begin = self._running.pop(step, None)
+        took = "from an earlier run" if begin is None else f"{time.perf_counter() - begin:.1f} s"
         tell = self.detail if brief else self.say
         after = f"; {left}" if left else ""
-        tell(f"{f'{count} ' if count else ''}{step} ({seconds:.1f} s{after})")
+        tell(f"{f'{count} ' if count else ''}{step} ({took}{after})")
         self._show_running()
 
     def drop(self, step: str) -> None:

@@ -113,3 +113,14 @@ def test_those_who_ask_for_more_hear_of_every_verdict(tmp_path):
     print_summary([record], tmp_path, progress)
     (light,) = [one for one in lights(record) if one.name == "pet_t1w_distance_mm"]
     assert f"sub-1_trc-FBB: {light.label}: {light.value}, {light.verdict}" in out.getvalue()
+
+
+def test_a_step_known_from_an_earlier_run_has_no_time():
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=200, highlight=False))
+    progress.start("sub-1: segmented")
+    progress.end("sub-1: segmented", "[1/2]", "a minute left")
+    progress.end("sub-1: averaged", "[2/2]")
+    first, second = out.getvalue().splitlines()
+    assert first == "[1/2] sub-1: segmented (0.0 s; a minute left)"
+    assert second == "[2/2] sub-1: averaged (from an earlier run)"
