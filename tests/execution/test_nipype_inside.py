@@ -28,11 +28,12 @@ RELIED_ON = {
     BaseInterfaceInputSpec: {"_get_sorteddict"},
     SimpleInterface: {"_always_run", "_results", "_run_interface"},
     Workflow: {"_get_all_nodes"},
-    Node: {"_mem_gb"},
+    Node: {"_get_inputs", "_mem_gb"},
     type(config): {"_cwd"},
     LinearPlugin: {"_status_callback"},
     DistributedPluginBase: {
-        "_clear_task", "_get_result", "_report_crash", "_status_callback", "_submit_job",
+        "_clean_queue", "_clear_task", "_get_result", "_local_hash_check", "_report_crash",
+        "_status_callback", "_submit_job",
     },
     MultiProcPlugin: {
         "_clear_task", "_cwd", "_get_result", "_postrun_check", "_send_procs_to_workers",
