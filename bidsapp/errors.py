@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import ClassVar
 
 from bidsapp.plain import plain
@@ -160,3 +163,28 @@ def error_class(name: str) -> type[CentipetError] | None:
             _BY_NAME[cls.__name__] = cls
             pending.extend(cls.__subclasses__())
     return _BY_NAME.get(name)
+
+
+@contextmanager
+def prefixed_errors(path: str | Path) -> Iterator[None]:
+    """Prefix an error with the raw image, unless its message begins with it.
+
+    Parameters
+    ----------
+    path : of the raw image
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    CentipetError
+        The same class with the longer message.
+    """
+    try:
+        yield
+    except CentipetError as error:
+        if str(error).startswith((f"{path}: ", f"{Path(path).parent}/")):
+            raise
+        raise type(error)(f"{path}: {error}") from error

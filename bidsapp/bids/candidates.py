@@ -11,7 +11,7 @@ from typing import Any
 
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
-from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, naming, read_timing
+from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, read_timing
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.values import number_in
@@ -29,7 +29,7 @@ from bidsapp.data.tracers import (
     tau_tracers,
     tracers,
 )
-from bidsapp.errors import BadDataError, CentipetError, NoInputError
+from bidsapp.errors import BadDataError, CentipetError, NoInputError, prefixed_errors
 from bidsapp.io.nifti import read_geometry
 from bidsapp.settings import Processing
 
@@ -99,7 +99,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
             raise _incomplete(pet, missing, dataset) from error
         raise
     flags += _check_radionuclide(tracer, timing, sidecar.get("RadionuclideHalfLife"), pet.path)
-    with naming(pet.path):
+    with prefixed_errors(pet.path):
         timing = check_decay(timing, sidecar, tracer.half_life_s)
     flags += (*timing.findings, *kind_findings(sidecar, pet.entities), *flags_of(sidecar))
     in_window = is_in_window(pet, tracer, timing, processing)

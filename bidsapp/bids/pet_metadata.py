@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -29,7 +28,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.series_texts import is_unknown
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, prefixed_errors
 
 # Sidecars round to seconds; frames that begin this much before ScanStart contradict nothing.
 _ROUNDING_S = 1.0
@@ -174,7 +173,7 @@ def read_timing(
         frames agree with each other is checked where they are chosen
         (`bidsapp.core.frames.frames`).
     """
-    with naming(pet):
+    with prefixed_errors(pet):
         return _timing(sidecar, n_frames, window_s)
 
 
@@ -216,25 +215,6 @@ def _timing(
             *_completeness(sidecar),
         ),
     )
-
-
-@contextmanager
-def naming(pet: Path) -> Iterator[None]:
-    """Put the name of the image before what is wrong with it.
-
-    Parameters
-    ----------
-    pet : path of the image
-
-    Yields
-    ------
-    None
-        Errors inside the block get the name.
-    """
-    try:
-        yield
-    except BadDataError as error:
-        raise BadDataError(f"{pet}: {error}") from error
 
 
 def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:

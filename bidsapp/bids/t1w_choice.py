@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -113,47 +113,26 @@ class _Look:
     """What sidecar and header of a T1w say against it, in the order of weight."""
 
     image: RawImage
-    contrast: str | None
-    scout: str | None  # by its sidecar
-    slab: str | None  # by its grid
-    stripped: str | None
-    echo: str | None
-    derived: str | None
     edge_mm: float | None  # longest of a voxel; None when the header cannot be read
-    coarser: bool = False
-
-    @property
-    def _reasons(self) -> tuple[str | None, ...]:
-        coarse = f"voxels of {self.edge_mm:.1f} mm" if self.coarser else None
-        return (
-            self.contrast,
-            self.scout,
-            self.slab,
-            self.stripped,
-            self.echo,
-            self.derived,
-            coarse,
-        )
+    against: dict[str, str | None]
 
     @property
     def rank(self) -> tuple[bool, ...]:
-        return tuple(reason is not None for reason in self._reasons)
+        return tuple(reason is not None for reason in self.against.values())
 
     def told(self, best: _Look) -> str:
         """Name, and why another one was taken."""
-        both = zip(self._reasons, self.rank, best.rank, strict=True)
+        both = zip(self.against.values(), self.rank, best.rank, strict=True)
         reason = next((text for text, has, best_has in both if has and not best_has), None)
         return f"{self.image.path.name} ({reason or 'its name is less plain'})"
 
     def flags(self) -> list[Flag]:
         """What is to be told of it when it is used."""
         name, flags = self.image.path.name, []
-        if self.contrast:
-            flags.append(
-                worded_flag("t1w-contrast-agent", "bids", image=name, evidence=self.contrast)
-            )
-        if self.scout:
-            flags.append(worded_flag("t1w-scout", image=name, evidence=self.scout))
+        if evidence := self.against["contrast"]:
+            flags.append(worded_flag("t1w-contrast-agent", "bids", image=name, evidence=evidence))
+        if evidence := self.against["scout"]:
+            flags.append(worded_flag("t1w-scout", image=name, evidence=evidence))
         return flags
 
 
@@ -161,8 +140,10 @@ def _looks(t1ws: Sequence[RawImage], dataset: RawDataset) -> list[_Look]:
     looks = [_look(t1w, dataset, alone=len(t1ws) == 1) for t1w in t1ws]
     edges = [look.edge_mm for look in looks if look.edge_mm is not None]
     limit = _COARSER * min(edges, default=0.0)
-    return [replace(look, coarser=look.edge_mm is not None and look.edge_mm > limit)
-            for look in looks]  # fmt: skip
+    for look in looks:
+        coarse = look.edge_mm is not None and look.edge_mm > limit
+        look.against["voxels"] = f"voxels of {look.edge_mm:.1f} mm" if coarse else None
+    return looks
 
 
 def _look(t1w: RawImage, dataset: RawDataset, *, alone: bool) -> _Look:
@@ -171,16 +152,15 @@ def _look(t1w: RawImage, dataset: RawDataset, *, alone: bool) -> _Look:
     words = image_words(sidecar.get("ImageType"))
     scout = next((word for word in words if "LOCALI" in word), projection_word(words))
     slab, edge = (None, None) if alone else _grid_problem(t1w.path)
-    return _Look(
-        image=t1w,
-        contrast=_contrast(t1w, sidecar),
-        scout=scout and f"ImageType says {scout}",
-        slab=slab,
-        stripped=_stripped(t1w, sidecar),
-        echo=f"echo-{t1w.entities['echo']} alone" if "echo" in t1w.entities else None,
-        derived="ImageType says DERIVED" if "DERIVED" in words else None,
-        edge_mm=edge,
-    )
+    against = {
+        "contrast": _contrast(t1w, sidecar),
+        "scout": scout and f"ImageType says {scout}",
+        "slab": slab,
+        "stripped": _stripped(t1w, sidecar),
+        "echo": f"echo-{t1w.entities['echo']} alone" if "echo" in t1w.entities else None,
+        "derived": "ImageType says DERIVED" if "DERIVED" in words else None,
+    }
+    return _Look(t1w, edge, against)
 
 
 def _contrast(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:

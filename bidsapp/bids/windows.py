@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bidsapp.bids.pet_metadata import PetTiming, naming
+from bidsapp.bids.pet_metadata import PetTiming
 from bidsapp.bids.plan import WindowChoice
 from bidsapp.bids.raw_dataset import RawImage
 from bidsapp.core.frames.frames import (
@@ -21,7 +21,7 @@ from bidsapp.core.frames.frames import (
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.tracers import Tracer, window_rule
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, prefixed_errors
 from bidsapp.settings import Processing
 
 
@@ -52,7 +52,7 @@ def choose_window(
     window, rule = tracer.window_s, window_rule()
     asked = None if processing.window_min is None else wanted_s(tracer, processing)
     flags: tuple[Flag, ...] = ()
-    with naming(pet):
+    with prefixed_errors(pet):
         choice = choose_frames(start, duration, window, average_over=asked)
     if asked and not any(choice.weights):
         raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")

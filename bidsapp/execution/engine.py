@@ -21,7 +21,7 @@ from pathlib import Path
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
-from nipype.pipeline.plugins.base import DistributedPluginBase
+from nipype.pipeline.plugins.base import DistributedPluginBase, PluginBase
 from nipype.pipeline.plugins.linear import LinearPlugin
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from nipype.pipeline.plugins.tools import report_crash
@@ -148,12 +148,16 @@ def _plugin(resources: Resources, on_step: OnStep | None, threads: int) -> _Line
     return _MultiProc(arguments, timeout_s, threads)
 
 
-class _Linear(LinearPlugin):  # type: ignore[misc]
-    """One node after the other in this process; a failure stops only what depends on it."""
+class _Collecting(PluginBase):  # type: ignore[misc]
+    """Mixed into a plugin of nipype: failures of steps are kept, and the first is not raised."""
 
     def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
         self.failures: list[NodeFailure] = []
+
+
+class _Linear(_Collecting, LinearPlugin):  # type: ignore[misc]
+    """One node after the other in this process; a failure stops only what depends on it."""
 
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
         import networkx as nx
@@ -178,12 +182,8 @@ class _Linear(LinearPlugin):  # type: ignore[misc]
                 report(node, "end")
 
 
-class _Distributed(DistributedPluginBase):  # type: ignore[misc]
-    """Mixed into a distributed plugin of nipype: collects failures instead of raising the first."""
-
-    def __init__(self, plugin_args: dict[str, Any]) -> None:
-        super().__init__(plugin_args=plugin_args)
-        self.failures: list[NodeFailure] = []
+class _Distributed(_Collecting, DistributedPluginBase):  # type: ignore[misc]
+    """Mixed into a distributed plugin of nipype: a failure stops only what depends on it."""
 
     def run(self, graph: DiGraph, config: dict[str, Any], updatehash: bool = False) -> None:
         try:

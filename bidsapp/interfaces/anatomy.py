@@ -12,8 +12,8 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.voi import in_native_space
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import uptake_regions
+from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import prefixed_errors
 from bidsapp.interfaces.transfer import Arrays, Image, WarpArrays
 from bidsapp.io.nifti import load_volume
 from bidsapp.record import RecordPart

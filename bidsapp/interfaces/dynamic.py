@@ -21,9 +21,9 @@ from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
 from bidsapp.data.atlases import CENTILOID, chosen_atlases
 from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import window_rule
+from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import Entities, described, named, written_tables
-from bidsapp.interfaces.store import prefixed_errors
 from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames

@@ -20,9 +20,8 @@ from bidsapp.core.quantification.scale import Scale, TauScale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.sentences import worded_flag
-from bidsapp.errors import CentipetError
+from bidsapp.errors import CentipetError, prefixed_errors
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.store import prefixed_errors
 from bidsapp.interfaces.transfer import Arrays, Image, PositionMeans, Rigid, WarpArrays
 from bidsapp.io.nifti import affine_disagreement, read_frames
 from bidsapp.record import RecordPart

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from errno import ENOMEM
 from io import BytesIO
 from mmap import ACCESS_COPY, mmap
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.sentences import worded
-from bidsapp.errors import CentipetError, StorageError
+from bidsapp.errors import StorageError
 from bidsapp.io.hashes import remembered_hash
 
 _ALIGNED = 64  # bytes, as numpy aligns within .npy
@@ -207,28 +207,3 @@ def fetch_position_means(path: str | Path) -> list[PositionMean]:
     return [
         PositionMean(Volume(data, stored["affine"]), time, motion) for data, time, motion in each
     ]
-
-
-@contextmanager
-def prefixed_errors(path: str | Path) -> Iterator[None]:
-    """Prefix an error with the raw image, unless its message begins with it.
-
-    Parameters
-    ----------
-    path : of the raw image
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    CentipetError
-        The same class with the longer message.
-    """
-    try:
-        yield
-    except CentipetError as error:
-        if str(error).startswith((f"{path}: ", f"{Path(path).parent}/")):
-            raise
-        raise type(error)(f"{path}: {error}") from error

@@ -11,8 +11,7 @@ import pytest
 from nipype.interfaces.base import BaseInterface, File, traits
 
 from bidsapp import interfaces
-from bidsapp.errors import BadDataError, StorageError
-from bidsapp.interfaces import store
+from bidsapp.errors import BadDataError, StorageError, prefixed_errors
 from bidsapp.interfaces.store import InputSpec, fetch, keep
 from bidsapp.io import hashes
 
@@ -128,6 +127,6 @@ def test_every_step_reads_a_file_once():
     ],
 )
 def test_an_image_is_named_once(said, told):
-    with pytest.raises(BadDataError) as caught, store.prefixed_errors("/raw/pet.nii"):
+    with pytest.raises(BadDataError) as caught, prefixed_errors("/raw/pet.nii"):
         raise BadDataError(said)
     assert str(caught.value) == told
