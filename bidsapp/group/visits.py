@@ -28,14 +28,12 @@ class Visits:
     ----------
     participant, tracer : of all scans; no tracer when it changes between sessions
     places : of the rows among all
-    years : since the first scan of the participant; None where not known
     kinds : of pairs that are compared
     """
 
     participant: str
     tracer: str | None
     places: tuple[int, ...]
-    years: tuple[float | None, ...]
     kinds: tuple[str, ...] = (CONSECUTIVE, FIRST_LAST)
 
     def pairs(self) -> list[tuple[str, int, int]]:
@@ -82,7 +80,7 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     courses = []
     for participant, sessions in people.items():
         if len(sessions) > 1:
-            courses += _of_person(rows, participant, _in_time(rows, sessions))
+            courses += _of_person(participant, _in_time(rows, sessions))
     return courses
 
 
@@ -119,13 +117,9 @@ def _reconstruction(row: Row) -> tuple[str, str, str | None]:
     return row["participant_id"], str(row["tracer"]), row["rec"]
 
 
-def _of_person(
-    rows: Sequence[Row], participant: str, sessions: Sequence[Mapping[str, int]]
-) -> list[Visits]:
+def _of_person(participant: str, sessions: Sequence[Mapping[str, int]]) -> list[Visits]:
     def course(tracer: str | None, places: Sequence[int], *kinds: str) -> Visits:
-        years = tuple(rows[place]["years"] for place in places)
-        every = kinds or (CONSECUTIVE, FIRST_LAST)
-        return Visits(participant, tracer, tuple(places), years, every)
+        return Visits(participant, tracer, tuple(places), kinds or (CONSECUTIVE, FIRST_LAST))
 
     courses = []
     for tracer in dict.fromkeys(name for seen in sessions for name in seen):

@@ -70,40 +70,20 @@ Item = Figure | Problem
 
 
 @dataclass(frozen=True)
-class Space:
-    """A space that the viewer shows, with the names of the blocks in it.
-
-    Attributes
-    ----------
-    low, high : corners of what is shown, mm along the axes of the frame
-    start : where the cross-hair is at first, mm along the axes of the frame
-    to_world : rows of a 4 x 4, coordinates of the frame -> world, RAS mm
-    pet, anatomy, labels : names of blocks
-    frames : of a dynamic scan: ``pet`` (name of a block), ``label`` and ``top`` of each, kBq/ml
-    """
-
-    name: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    start: tuple[float, ...]
-    to_world: list[list[float]]
-    pet: str
-    anatomy: str
-    labels: str
-    frames: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
 class ViewerData:
     """Data of the viewer of a scan; blocks that scans share have the same name.
 
     Attributes
     ----------
-    spaces : in the order of the page
+    spaces : in the order of the page, as the script reads them: ``name``; ``low``, ``high`` and
+        ``start``, corners of what is shown and place of the cross-hair at first, mm along the axes
+        of the frame; ``to_world``, rows of a 4 x 4 from these to the world, RAS mm; ``pet``,
+        ``anatomy``, ``labels``, names of blocks; ``frames`` of a dynamic scan, each with ``pet``
+        (name of a block), ``label`` and ``top``, kBq/ml
     blocks : voxels by name
     """
 
-    spaces: tuple[Space, ...]
+    spaces: tuple[dict[str, Any], ...]
     blocks: dict[str, Block] = field(hash=False)
 
 
@@ -511,12 +491,18 @@ def _space(
     start: NDArray[np.float64],
     blocks: tuple[str, str, str],
     frames: tuple[dict[str, Any], ...] = (),
-) -> Space:
-    """A space of the viewer; ``start`` is in its world, RAS mm."""
+) -> dict[str, Any]:
+    """A space of the viewer (`ViewerData`); ``start`` is in its world, RAS mm."""
     low, high = (tuple(np.round(corner, 3).tolist()) for corner in (frame.low, frame.high))
-    at = tuple(np.rint(transform(inverse(frame.to_world), start[None])[0]).tolist())
-    to_world = np.round(frame.to_world, 6).tolist()
-    return Space(name, low, high, at, to_world, *blocks, frames)
+    return {
+        "name": name,
+        "low": low,
+        "high": high,
+        "start": tuple(np.rint(transform(inverse(frame.to_world), start[None])[0]).tolist()),
+        "to_world": np.round(frame.to_world, 6).tolist(),
+        **dict(zip(("pet", "anatomy", "labels"), blocks, strict=True)),
+        "frames": frames,
+    }
 
 
 def _displacement(warp: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:

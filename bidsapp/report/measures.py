@@ -255,21 +255,7 @@ def motion(record: ScanRecord) -> list[Figure]:
     ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class KineticFit:
-    """A kinetic model of the cortical target.
-
-    Attributes
-    ----------
-    model : its name
-    values : parameter -> (value, standard error), None where the model has none
-    """
-
-    model: str
-    values: Mapping[str, tuple[float | None, float | None]]
-
-
-def kinetics(record: ScanRecord) -> list[KineticFit]:
+def kinetics(record: ScanRecord) -> dict[str, dict[str, tuple[float | None, float | None]]]:
     """Kinetic models of the cortical target, from the record; empty without any.
 
     Parameters
@@ -278,14 +264,15 @@ def kinetics(record: ScanRecord) -> list[KineticFit]:
 
     Returns
     -------
-    list of KineticFit
+    dict of dict
+        Model -> parameter -> value and standard error, None where the model has none.
     """
     if record.kinetics is None or not record.kinetics.done:
-        return []
-    return [
-        KineticFit(name, {key: (fit.get(key), fit.get(f"{key}_se")) for key in PARAMETERS})
+        return {}
+    return {
+        name: {key: (fit.get(key), fit.get(f"{key}_se")) for key in PARAMETERS}
         for name, fit in record.kinetics.models.items()
-    ]
+    }
 
 
 def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:

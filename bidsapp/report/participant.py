@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,7 @@ from bidsapp.report.figure import Figure
 from bidsapp.report.figure_files import save_figures
 from bidsapp.report.lights import Light, lights
 from bidsapp.report.measures import (
-    PARAMETERS,
     BothSides,
-    KineticFit,
     corrected,
     decay_time_min,
     kinetics,
@@ -164,7 +162,7 @@ class ScanView:
         return charts.timeline(self.record)
 
     @cached_property
-    def kinetics(self) -> list[KineticFit]:
+    def kinetics(self) -> dict[str, dict[str, tuple[float | None, float | None]]]:
         """Kinetic models of the cortical target."""
         return kinetics(self.record)
 
@@ -172,11 +170,6 @@ class ScanView:
     def corrected(self) -> dict[str, dict[str, float | None]]:
         """SUVRs with correction for partial volume."""
         return corrected(self.record)
-
-    @property
-    def kinetic_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters of the models."""
-        return PARAMETERS
 
     @cached_property
     def lights(self) -> list[Light]:
@@ -187,7 +180,7 @@ class ScanView:
     def viewer_step(self) -> float:
         """SUVR between two steps of the viewer's images."""
         assert isinstance(self.viewer, ViewerData)
-        return self.viewer.blocks[self.viewer.spaces[0].pet].slope
+        return self.viewer.blocks[self.viewer.spaces[0]["pet"]].slope
 
 
 def write_page(output_dir: Path, participant: str) -> Path:
@@ -351,7 +344,7 @@ def _viewer_data(
                 "element": f"scan-{number}-viewer",
                 "top": display_of(record.tracer).top,
                 "colours": display_of(record.tracer).over_colours,
-                "spaces": [asdict(space) for space in viewer.spaces],
+                "spaces": viewer.spaces,
             }
             for number, (record, viewer) in viewers.items()
         ],
