@@ -75,6 +75,8 @@ def calibrated(
     table = options.from_table
     people = read_people(table) if options.level == "level1" else []
     pairs = read_pairs(table, asked_tracer(options.tracer)) if options.level == "level2" else []
+    if any(pair.pib_cl is None for pair in pairs):
+        _refuse_published_line(options, processing)
     return _of_people(people, pairs, processing, _table_source(table), options)
 
 
@@ -99,6 +101,8 @@ def _of_images(
     work = options.output_dir.absolute()
     derivatives, folder = work / "derivatives", options.folder.absolute()
     source: dict[str, Any] = {"kind": "images", "name": folder.name}
+    if options.level == "level2":
+        _refuse_published_line(options, processing)
     suspects: tuple[Suspect, ...] = ()
     scans: Sequence[ArchiveScan | Expected]
     if is_bids(folder):
@@ -171,6 +175,12 @@ def _level1_anchors(
                 "; give the same options to both levels"
             )
     return anchors
+
+
+def _refuse_published_line(options: argparse.Namespace, processing: Processing) -> None:
+    """Refuse SUVRs of PiB by another pipeline than the published line was made with."""
+    if options.level1 is None and not _prints(processing, ["PIB"])[1]:
+        raise UsageError(worded("suvr-table", "no-level1"))
 
 
 def _prints(processing: Processing, codes: Iterable[str]) -> tuple[dict[Key, Fingerprint], bool]:

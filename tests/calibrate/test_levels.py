@@ -380,6 +380,19 @@ def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
     both = read_calibration(tmp_path / "two" / "level2_calibration.json")
     assert {code for code, _ in both.equations} == {"PIB", *TRACERS}
     assert main([*command, *out]) == ExitCode.BAD_DATA
+    # and without them never the published line of PiB, unless the table has its Centiloids
+    rows = read_pairs(gaain / "h2h_f18_tracers.csv")
+    for given, wanted in (("pib_suvr_wc", ExitCode.USAGE), ("pib_cl", ExitCode.OK)):
+        pib = [p.pib_cl if given == "pib_cl" else p.pib["wc"] for p in rows]
+        lines = [
+            f"{p.name}\t{p.tracer}\t{value}\t{p.other['wc']}"
+            for p, value in zip(rows, pib, strict=True)
+        ]
+        table = tmp_path / f"{given}.tsv"
+        table.write_text("\n".join([f"id\ttracer\t{given}\tf18_suvr_wc", *lines]) + "\n")
+        level2 = ["level2", "--from-table", str(table), "-o", str(tmp_path / given)]
+        assert main([*level2, "--smooth", "6"]) == wanted
+        assert main(level2) == ExitCode.OK
     assert main([*command, "--no-such-option", *out]) == ExitCode.USAGE
 
 
