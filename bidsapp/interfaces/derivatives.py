@@ -48,10 +48,21 @@ def named(output_dir: str | Path, *files: Path) -> list[str]:
     Returns
     -------
     list of str
-        ``sha256:<hex> <name>``: POSIX paths relative to the dataset, without repetition.
+        ``sha256:<hex> <state> <name>``: what a file holds, what tells that it is the same one
+        still, and its POSIX path relative to the dataset; without repetition.
     """
     both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))
-    return [f"{_hash(path)} {path.relative_to(output_dir).as_posix()}" for path in both]
+    names = ((path, path.relative_to(output_dir).as_posix()) for path in both)
+    return [f"{_hash(path)} {_state(path)} {name}" for path, name in names]
+
+
+def _state(path: Path) -> str:
+    """What changes when a file is written again, which takes less time than its hash."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return "removed"
+    return f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}-{state.st_ctime_ns}"
 
 
 def _hash(path: Path) -> str:
@@ -222,10 +233,12 @@ def SaveResult(
     raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
     raw |= {path.name: path for path in others}
     outputs = {}
-    for digest, name in sorted((entry.split(" ", 1) for entry in written), key=itemgetter(1)):
-        outputs[name] = _hash(Path(output_dir) / name)
-        if outputs[name] != digest:  # its numbers would stand beside images of others
+    for digest, state, name in sorted((e.split(" ", 2) for e in written), key=itemgetter(2)):
+        path = Path(output_dir) / name
+        if _state(path) != state and _hash(path) != digest:
+            # its numbers would stand beside images of others
             raise BusyError(worded("workers", "replaced", path=name))
+        outputs[name] = digest
     record = completed_record(
         planned,
         parts,
