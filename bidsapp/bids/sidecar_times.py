@@ -74,8 +74,10 @@ def in_seconds(
     return fitting[0], [worded_flag("frame-times", "unit", unit=unit, keys=", ".join(changed))]
 
 
-def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
-    """Drop frames of zero length that the image does not have.
+def without_surplus(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
+    """Drop frames of zero length, and the end of the last frame among the starts.
+
+    Only those that the image does not have.
 
     Parameters
     ----------
@@ -86,8 +88,11 @@ def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list
     -------
     (Sidecar, list of Flag)
     """
-    durations = sidecar.get("FrameDuration")
-    if not isinstance(durations, list) or len(durations) == n_frames:
+    durations, starts = (as_list(sidecar.get(key)) for key in _FRAMES)
+    if len(durations) == n_frames and _are_edges(starts, durations):
+        flag = worded_flag("frame-times", "edges", n=n_frames)
+        return {**sidecar, "FrameTimesStart": starts[:-1]}, [flag]
+    if not isinstance(sidecar.get("FrameDuration"), list) or len(durations) == n_frames:
         return sidecar, []
     kept = [i for i, duration in enumerate(durations) if duration != 0]
     if len(kept) != n_frames:
@@ -101,6 +106,14 @@ def without_empty_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list
     }
     flag = worded_flag("frame-times", "empty", n=len(durations) - n_frames)
     return {**sidecar, **changed}, [flag]
+
+
+def _are_edges(starts: Sequence[Any], durations: Sequence[Any]) -> bool:
+    """Whether frames that touch are given by where they begin and where the last one ends."""
+    if len(starts) != len(durations) + 1 or not all(map(is_number, (*starts, *durations))):
+        return False
+    steps = zip(pairwise(starts), durations, strict=True)
+    return all(abs(end - start - length) <= _ROUNDING_S for (start, end), length in steps)
 
 
 def decay_reference(

@@ -55,6 +55,16 @@ def test_milliseconds_that_fit_the_window_are_read_and_empty_frames_dropped() ->
     assert suv_factor(IN_MS, 70.0) == pytest.approx(70e3 / 350.76e6)
 
 
+def test_the_end_of_the_last_frame_among_the_starts_is_dropped() -> None:
+    """As a public dataset made of list mode has it."""
+    found = timing({**PET_SIDECAR, "FrameTimesStart": [5400, 6000, 6600]})
+    assert found.frame_start_s == (5400, 6000) and codes(found) == ["frame-times"]
+    found = timing({**PET_SIDECAR, "FrameTimesStart": [5400, 6600], "FrameDuration": 1200}, 1)
+    assert found.frame_start_s == (5400,)
+    with pytest.raises(BadDataError, match="3 values but the image has 2 frames"):
+        timing({**PET_SIDECAR, "FrameTimesStart": [5400, 6000, 6900]})
+
+
 @pytest.mark.parametrize(
     ("change", "first"),
     [
