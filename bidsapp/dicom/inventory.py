@@ -41,7 +41,7 @@ _FILES_PER_LINE = 2000  # of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _SAME_COSINE = 0.005
 _POSITION = "ImagePositionPatient"
-_MOST_REPEATS = 10  # of a T1w in one series
+_MOST_REPEATS = 4  # of a T1w in one series; short functional ones have ten
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
 
 

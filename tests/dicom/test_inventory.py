@@ -216,7 +216,8 @@ def test_repeated_volumes_are_told_apart_by_the_tag_that_does(
 
 
 @pytest.mark.parametrize(
-    ("n_volumes", "n_slices_at_once", "numbered"), [(2, 1, False), (12, 36, False), (12, 36, True)]
+    ("n_volumes", "n_slices_at_once", "numbered"),
+    [(2, 1, False), (12, 36, False), (12, 36, True), (5, 36, True)],
 )
 def test_volumes_of_a_functional_series_stay_together(
     tmp_path: Path, n_volumes: int, n_slices_at_once: int, numbered: bool
