@@ -145,7 +145,7 @@ class Series:
         if len(positions) < _FEWEST_SLICES and n_stated > len(positions):
             n, header = len(positions), self.header
             raise refused("slices", "fewer-than-stated", header=header, n_stated=n_stated, n=n)
-        if len(positions) < 2 or not any(stated):
+        if len(positions) < 2 or not any(stated) or n_stated == len(positions):
             return
         step = float(np.diff(positions).min())
         if step > _WIDEST_STEP * max(stated):

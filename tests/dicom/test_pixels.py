@@ -192,10 +192,15 @@ def test_a_pet_of_which_single_slices_are_left_is_refused(
 
 
 def test_slices_that_lie_as_far_apart_as_their_header_says_are_a_grid() -> None:
-    """Thin slices with gaps that the header states, thick ones that overlap, and no thickness."""
-    for thickness, spacing in (("1", "-4"), ("10", ""), ("", ""), ("thin", "")):
+    """Thin slices with gaps that the header states, thick ones that overlap, and no thickness.
+
+    And a wrong thickness, where the header states how many slices there are.
+    """
+    written = ("1", "-4", 0), ("10", "", 0), ("", "", 0), ("thin", "", 0), ("1", "", 5)
+    for thickness, spacing, n in written:
         made = slices(STATIC)
         for data in made:
+            data.NumberOfSlices = n
             data.add_new("SliceThickness", "LO", thickness)  # so that a word can be written
             data.SpacingBetweenSlices = spacing
         series_of(made).check_grid()
