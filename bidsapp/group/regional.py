@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bidsapp.io.tsv import finite_number, read_rows
+from bidsapp.io.tsv import finite_number, known_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord, Status
 
 Values = Mapping[str, float | int | None]
@@ -110,8 +110,5 @@ def _path(output_dir: Path, record: ScanRecord, atlas: str) -> Path:
 
 
 def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, str]]:
-    try:
-        rows = read_rows(_path(output_dir, record, atlas))
-    except (OSError, ValueError):
-        return []
+    rows = known_rows(_path(output_dir, record, atlas))
     return [{key: text for key, text in row.items() if key} for row in rows]

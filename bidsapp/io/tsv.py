@@ -113,6 +113,24 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise ValueError(str(error)) from error
 
 
+def known_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table that may be missing or torn: none then.
+
+    Parameters
+    ----------
+    path : of the table
+
+    Returns
+    -------
+    list of dict
+        As `read_rows`.
+    """
+    try:
+        return read_rows(path)
+    except (OSError, ValueError):
+        return []
+
+
 def finite_number(value: Any) -> float | int | None:
     """A finite number, or the one that a text says; None for all else.
 

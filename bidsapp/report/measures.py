@@ -16,7 +16,7 @@ from bidsapp.bids.derivatives import output_path, sidecar_path
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.display import display_of
 from bidsapp.io.reading import known_object
-from bidsapp.io.tsv import finite_number, read_rows
+from bidsapp.io.tsv import finite_number, known_rows
 from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.report.charts import RegionValue, curves, regional_bars
 from bidsapp.report.figure import Figure, Words
@@ -297,11 +297,7 @@ def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
 
 
 def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str]]:
-    path = output_dir / f"{record.path.removesuffix(RECORD_SUFFIX)}_{what}.tsv"
-    try:
-        return read_rows(path)
-    except (OSError, ValueError):
-        return []
+    return known_rows(output_dir / f"{record.path.removesuffix(RECORD_SUFFIX)}_{what}.tsv")
 
 
 def _middle_min(row: Mapping[str, str]) -> float | None:

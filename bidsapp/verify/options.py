@@ -11,6 +11,7 @@ from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.sentences import worded
 from bidsapp.errors import UsageError
 from bidsapp.options.option_table import PROCESSING, Option
+from bidsapp.record.codec import structured
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, ReferenceChoice
 
 
@@ -55,7 +56,10 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
     processing = Processing(**options, atlases=tuple(atlases), voi_spaces=(TEMPLATE_SPACE,))
     references = []
     for row in given.get("reference_regions") or ():
-        choice = _reference(row)
+        misfits: list[str] = []
+        choice = structured(ReferenceChoice, row, misfits)
+        if choice is None or misfits:
+            raise ValueError(f"reference_regions cannot be read: {', '.join(misfits)}")
         try:
             chosen_references(Processing(atlases=tuple(atlases), reference_regions=(choice,)))
         except UsageError:
@@ -64,18 +68,6 @@ def known_options(parameters: Any, source: str) -> tuple[Processing, list[str]]:
         else:
             references.append(choice)
     return replace(processing, reference_regions=tuple(references)), notes
-
-
-def _reference(row: Mapping[str, Any]) -> ReferenceChoice:
-    """A reference region of JSON."""
-    return ReferenceChoice(
-        row["name"],
-        row.get("atlas"),
-        tuple(row.get("labels") or ()),
-        erode_mm=row.get("erode_mm"),
-        parts=tuple(map(_reference, row.get("parts") or ())),
-        weight=row.get("weight"),
-    )
 
 
 def _as_set(option: Option, value: Any) -> Any:
