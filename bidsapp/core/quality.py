@@ -22,10 +22,8 @@ class Flag:
 
     Attributes
     ----------
-    code : str
-        Stable name, for tables and filters.
-    message : str
-        One sentence that says what to do.
+    code : stable name, for tables and filters
+    message : one sentence that says what to do
     """
 
     code: str

@@ -71,7 +71,8 @@ class Verdict:
     level : ``good``, ``look`` (a person should look) or ``wrong`` (it cannot be right)
     basis : what the ends are: ``limit`` of a flag, ``usual`` or ``possible`` values; null where
         something else than ends decided
-    lowest, highest : ends of the good values; null where there is none
+    lowest : least of the good values; null where there is none
+    highest : largest of the good values; null where there is none
     """
 
     level: QualityLevel
@@ -102,10 +103,11 @@ class BandStatement:
     ----------
     name : stable code of the band
     label : the stretch in words
-    source, doi : who published the bands
-    crossed : thresholds inside the 95 % interval that decides, CL
-    indeterminate : whether there is one; null without an interval
-    statement : all of it in a sentence
+    source : who published the bands
+    doi : of that publication
+    crossed : thresholds of the scale inside the 95 % interval (see ``interval``), CL
+    indeterminate : whether a threshold is crossed; null without an interval
+    statement : band, interval and thresholds in a sentence
     """
 
     name: str
@@ -123,9 +125,9 @@ class ReferenceAgreement:
 
     Attributes
     ----------
-    reference : name of the region
-    difference : its Centiloid minus that of the main region, CL
-    sds : the same in expected standard deviations
+    reference : name of the reference region
+    difference : Centiloid by it minus Centiloid by ``reference_region``, CL
+    sds : the difference in standard deviations that are expected of it
     """
 
     reference: str | None = None
@@ -140,8 +142,9 @@ class EquationUsed:
     Attributes
     ----------
     slope : CL per unit of SUVR
-    intercept : CL
-    source, doi : who published it
+    intercept : Centiloid at an SUVR of 0, CL
+    source : who published the equation
+    doi : of that publication
     """
 
     slope: float
@@ -156,10 +159,11 @@ class CalibrationState:
 
     Attributes
     ----------
-    id : of the calibration
-    fingerprint : of the pipeline it was made with
-    calibrated : whether it was processed so; if not there are SUVRs only, or an approximation
-    differences : what was done otherwise
+    id : name of the calibration
+    fingerprint : of the way of processing that the calibration was made with
+    calibrated : whether the scan was processed in that way; if not, there are SUVRs only, or the
+        Centiloid is an approximation
+    differences : what was done in another way, in words
     """
 
     id: str | None = None
@@ -188,16 +192,18 @@ class Motion:
 
     Attributes
     ----------
-    corrected : whether the frames of a PET were moved at all
-    least_corrected_mm : less is not corrected
+    corrected : whether frames were moved to the position of the reference frame
+    least_corrected_mm : displacement below which a frame is left where it is, mm
     reference_frame : place of the reference frame in the lists, from 0
-    pet : PET of each frame; 0 is the scan itself
-    frame_start_s, frame_duration_s : of each frame, seconds after injection
-    distance_mm : mean displacement over the head against the reference
-    translation_mm : of the centre of the head, x, y, z
-    rotation_deg : rotation vectors
-    borrowed : frames that show no head, or were aligned where none can be, and have the position
-        of a neighbour
+    pet : number of the PET that each frame is of; 0 is the scan itself
+    frame_start_s : start of each frame, seconds after injection
+    frame_duration_s : duration of each frame, seconds
+    distance_mm : mean displacement of the head in each frame against the reference frame, mm
+    translation_mm : displacement of the centre of the head in each frame along x, y, z, mm
+    rotation_deg : rotation of the head in each frame: a vector along the axis, as long as the
+        angle, degrees
+    borrowed : whether a frame has the position of a neighbour, because it shows no head or was
+        aligned where none can be
     """
 
     corrected: bool | None = None
@@ -219,14 +225,14 @@ class Kinetics:
     Attributes
     ----------
     done : whether any model was fitted
-    reason : why not
-    reference_region : of the models
-    k2_prime_per_min : clearance of the reference region, 1/min
-    k2_prime_source : model or option that gave it
+    reason : why none was, a sentence
+    reference_region : reference region of the models
+    k2_prime_per_min : clearance k2' of the reference region, 1/min
+    k2_prime_source : ``SRTM``, or ``given`` by the option
     n_frames : number of frames used
     t_end_min : end of the last frame, minutes after injection
     gaps_min : stretches without PET that were bridged, minutes after injection
-    region : the target
+    region : name of the target region
     models : parameters and their standard errors by model
     tables : table of all regions by atlas, relative to the dataset
     """
@@ -251,9 +257,9 @@ class PartialVolume:
     Attributes
     ----------
     done : whether uptake was corrected
-    reason : why not
+    reason : why it was not, a sentence
     psf_mm : width (FWHM) of the point spread function along the voxel axes, mm
-    psf_source : ``given`` or ``measured``
+    psf_source : whether that width was ``given`` or ``measured``
     suvr : SUVRs of the cortical target by method and reference region
     condition : condition number of the geometric transfer matrix
     white_matter : uptake of white matter that Müller-Gärtner takes away, units of the PET
@@ -276,7 +282,7 @@ class TemplateVisit:
 
     Attributes
     ----------
-    reason : why it was left out; null where it was used
+    reason : why the image was left out, a sentence; null where it was used
     tissue_ml : volume of grey and white matter, ml
     ventricles_ml : volume of the CSF deep in the brain, ml
     agreement : correlation, over the brain, with the mean of the others
@@ -294,10 +300,10 @@ class Longitudinal:
 
     Attributes
     ----------
-    template : whether one did
-    reason : why not
-    t1w_sources : BIDS URIs of the T1ws it was made of
-    visits : what is known of each of them, in their order
+    template : whether a within-subject template placed the scan
+    reason : why none did, a sentence
+    t1w_sources : BIDS URIs of the T1w images that the template was made of
+    visits : what is known of each of these images, in the same order
     """
 
     template: bool | None = None
@@ -313,9 +319,9 @@ class Smoothing:
     Attributes
     ----------
     target_mm : resolution that was asked for, FWHM, mm
-    kernel_fwhm_mm : of the Gaussian along the voxel axes, mm
-    resolution_mm : of the PET before, along the voxel axes, mm
-    resolution_source : ``given`` or ``measured``
+    kernel_fwhm_mm : FWHM of the Gaussian that was added, along the voxel axes, mm
+    resolution_mm : resolution of the PET before, FWHM along the voxel axes, mm
+    resolution_source : whether that resolution was ``given`` or ``measured``
     """
 
     target_mm: float | None = None
@@ -354,12 +360,12 @@ class Provenance:
 
     Attributes
     ----------
-    version : of CentiPET
+    version : version of CentiPET
     command : a command line with the options that change numbers
-    parameters : these options
+    parameters : the options that change numbers, by name
     resources : SHA-256 of templates, tissue priors and volumes by name
-    inputs : SHA-256 of the raw images
-    voxels : SHA-256 of the voxels of the raw images
+    inputs : SHA-256 of the raw images, as files
+    voxels : SHA-256 of the raw images, of their voxels alone
     outputs : SHA-256 of every file that was written, by name relative to the dataset
     """
 
@@ -381,33 +387,37 @@ class RecordPart:
     method : how the PET was placed: ``t1w+model``, ``t1w+nmi``, the same with ``template``, or
         ``pet-only``
     suvr : uptake ratio of the cortical target by reference region
-    centiloid_suvr : the same that the Centiloid rests on, where ``suvr`` is measured in a way for
-        which there is no equation (smoothed, volumes of 1 mm); else empty
-    centiloid : by the reference region ``reference_region``, CL
-    centiloid_sd : its standard deviation as what PiB would have shown, CL
-    centiloid_interval : 95 % interval of what PiB would have shown, CL
-    rescan_sd : its standard deviation as what the same tracer gives on average over many scans, CL
-    rescan_interval : 95 % interval of the same tracer scanned again, CL
+    centiloid_suvr : uptake ratios that the Centiloid rests on, where those of ``suvr`` are measured
+        in a way for which there is no equation (smoothed, volumes of 1 mm); else empty
+    centiloid : Centiloid by the reference region ``reference_region``, CL
+    centiloid_sd : standard deviation of the Centiloid as an estimate of what PiB would show, CL
+    centiloid_interval : 95 % interval of what PiB would show, CL
+    rescan_sd : standard deviation of the Centiloid as an estimate of the average over many scans
+        of the same person with the same tracer, CL
+    rescan_interval : 95 % interval of that average, CL
     uncertainty : standard deviation of the Centiloid by component, CL
-    band : the band of the Centiloid scale that it lies in; none where a flag doubts the number
-    p_above_cutoff : probability that the true Centiloid lies above a cut-off (its name, CL)
-    interval : the 95 % interval that band and cut-offs are read by: ``rescan`` or ``pib``
+    band : the band of the Centiloid scale that the Centiloid lies in; null where a flag doubts the
+        number
+    p_above_cutoff : probability that the true Centiloid lies above a cut-off, by cut-off in CL
+    interval : the 95 % interval that band and cut-offs are read by: ``rescan``
+        (``rescan_interval``) or ``pib`` (``centiloid_interval``)
     centiloids : Centiloid by reference region
-    reference_agreement : the reference region that differs most
+    reference_agreement : the reference region by which the Centiloid differs most
     scales : of a tau tracer: values by scale (``suvr``, ``centaurz``, ``centaur``) and region
     qc : quality numbers by name; ``data/qc.toml`` has their meaning and unit
     flags : what a person should look at
     voi : uptake in the Centiloid volumes
     reference_uptake : uptake of every reference region, units of the PET
     field_of_view : the axial field of view of the PET
-    smoothing : blur that was added; null without
-    motion : of the head between frames; null for a single frame
-    tacs, tacs_suv : tables of activity over time by atlas, relative to the dataset; in the units
-        of the PET and as standardised uptake values
-    kinetics : kinetic models; null without
+    smoothing : blur that was added to the PET; null without
+    motion : motion of the head between frames; null for a single frame
+    tacs : table of activity over time in the units of the PET by atlas, relative to the dataset
+    tacs_suv : table of activity over time as standardised uptake values by atlas, relative to the
+        dataset
+    kinetics : kinetic models of a dynamic scan; null without
     pvc : correction for partial volume; null without
     pet_only : normalisation without a T1w; null with one
-    t1w_intensities : histogram of the T1w
+    t1w_intensities : histogram of the T1w and the tissues fitted to it; null without a T1w
     longitudinal : within-subject template; null without ``--longitudinal``
     """
 
@@ -448,10 +458,10 @@ class TracerDefinition:
 
     Attributes
     ----------
-    name : for people
-    synonyms : other names
+    name : name that is shown
+    synonyms : other names that raw data may use
     radionuclide : as BIDS writes it
-    half_life_s : of the radionuclide, seconds
+    half_life_s : half-life of the radionuclide, seconds
     window_min : uptake window, minutes after injection
     """
 
@@ -470,26 +480,33 @@ class ScanRecord(RecordPart):
     ----------
     schema_version : version of the schema that the record follows
     status : what became of the scan
-    reason : why there is no result, a sentence
-    error : class of the error
-    participant_id, session_id : ``sub-<label>``; ``ses-<label>`` or null
-    entities : BIDS short keys -> labels of the raw PET
-    source, t1w_source : BIDS URIs of the raw images; of the template that was made of several T1w
+    reason : why there is no result, a sentence; null with one
+    error : class of the error that ended the scan; null without
+    participant_id : ``sub-<label>``
+    session_id : ``ses-<label>``; null without sessions
+    entities : entities of the name of the raw PET: short key -> label
+    source : BIDS URI of the raw PET
+    t1w_source : BIDS URI of the raw T1w, or of the template that was made of several; null without
     site : where it was scanned, as the raw dataset says
-    acq_time : when, ISO 8601; only differences within a participant mean anything
-    participant, session : columns of ``participants.tsv`` and ``sessions.tsv``, as they stand there
+    acq_time : when it was scanned, ISO 8601; dates may be shifted, so only differences within a
+        participant mean anything
+    participant : row of ``participants.tsv``, as it stands there
+    session : row of ``sessions.tsv``, as it stands there
     acquisition : fields of the raw sidecar about scanner, dose and reconstruction
-    tracer, tracer_name : code as in ``trc-``; name as the raw data gave it
-    tracer_definition : of ``--tracer-file``; null for a tracer of the package
-    window_start_min, window_end_min : what was averaged, minutes after injection
-    tracer_window_min : what the tracer asks for, minutes after injection
-    window : how far the one covers the other
-    frame_start_s, frame_duration_s : of every frame of the raw PET, seconds after injection
+    tracer : code of the tracer, as in ``trc-``
+    tracer_name : name of the tracer as the raw data gave it
+    tracer_definition : the tracer as ``--tracer-file`` describes it; null for one of the package
+    window_start_min : start of what was averaged, minutes after injection
+    window_end_min : end of what was averaged, minutes after injection
+    tracer_window_min : start and end of the uptake window of the tracer, minutes after injection
+    window : how what was averaged covers the uptake window of the tracer
+    frame_start_s : start of every frame of the raw PET, seconds after injection
+    frame_duration_s : duration of every frame of the raw PET, seconds
     frame_weights_s : seconds of each frame that were averaged
-    reference_region : of the Centiloid
-    equation : of the Centiloid; null where none belongs to the scan
-    calibration : whether it belongs to the way the scan was processed
-    coverage : the Centiloid volume that the PET has seen least of
+    reference_region : reference region that ``centiloid`` rests on
+    equation : line from SUVR to Centiloid; null where none belongs to the scan
+    calibration : whether that line belongs to the way the scan was processed
+    coverage : the Centiloid volume of which least lies in the field of view
     verdicts : on ``window``, ``coverage``, ``plausible`` (the Centiloid) and on the numbers of
         ``qc`` that have limits: judged once, when the record is completed
     provenance : everything that made the numbers

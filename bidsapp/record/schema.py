@@ -18,7 +18,6 @@ from bidsapp.record.model import SCHEMA_VERSION, ScanRecord
 
 _KINDS = {float: "number", int: "integer", bool: "boolean", str: "string"}
 _ENTRY = re.compile(r"^(\w[\w, ]*) : (.*(?:\n    .*)*)", re.MULTILINE)
-_TYPE = re.compile(r"^(float|int|str)( or None)?\n")
 
 
 def record_schema() -> dict[str, Any]:
@@ -95,8 +94,7 @@ def _descriptions(kind: Any) -> dict[str, str]:
             "\nAttributes\n----------\n"
         )
         for names, text in _ENTRY.findall(section):
-            words = " ".join(_TYPE.sub("", text).split())
-            described |= dict.fromkeys(names.split(", "), words)
+            described |= dict.fromkeys(names.split(", "), " ".join(text.split()))
     return described
 
 

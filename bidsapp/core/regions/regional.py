@@ -26,8 +26,8 @@ class Uptake:
 
     Attributes
     ----------
-    mean : over its voxels, None where too few were measured
-    sd : standard deviation over them
+    mean : over its voxels; missing where too few were measured
+    sd : standard deviation over these voxels
     """
 
     mean: float | None

@@ -42,14 +42,11 @@ class VoiStatistics:
 
     Attributes
     ----------
-    mean, sd : float or None
-        Of the measured voxels, in the units of the image; None when too little was measured.
-    n_voxels : int
-        Voxels measured.
-    volume_ml : float
-        Volume of the voxels measured.
-    coverage : float
-        Measured part of the volume of interest, 0 to 1.
+    mean : over the measured voxels, units of the image; missing where too little was measured
+    sd : standard deviation over these voxels, units of the image; missing as the mean
+    n_voxels : number of measured voxels
+    volume_ml : volume of the measured voxels, ml
+    coverage : measured part of the volume of interest, 0 to 1
     """
 
     mean: float | None
