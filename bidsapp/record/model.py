@@ -610,10 +610,15 @@ class ScanRecord(RecordPart):
         return tuple(str(row["name"]) for row in entries if isinstance(row, dict) and "name" in row)
 
     @property
+    def own_parameters(self) -> dict[str, object]:
+        """Options of the run without those for scans of another kind: amyloid or tau."""
+        unused = _OF_AMYLOID if self.scales else _OF_TAU
+        return {k: v for k, v in self.provenance.parameters.items() if k not in unused}
+
+    @property
     def fingerprint(self) -> str | None:
         """Twelve hexadecimal digits that change with what makes the numbers of a scan."""
-        unused = {*_REPORTING, *(_OF_AMYLOID if self.scales else _OF_TAU)}
-        options = {k: v for k, v in self.provenance.parameters.items() if k not in unused}
+        options = {k: v for k, v in self.own_parameters.items() if k not in _REPORTING}
         recipe: dict[str, Mapping[str, object] | None] = {
             "parameters": options or None,
             "resources": self.provenance.resources or None,

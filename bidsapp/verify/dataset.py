@@ -248,15 +248,19 @@ def _check_manifest(output_dir: Path, name: str, findings: Findings) -> dict[str
 
 
 def _check_mixture(records: Iterable[ScanRecord], findings: Findings) -> None:
-    """One version and one set of options and resources for all scans with a result."""
+    """One version for all scans with a result, one set of options and resources for each kind."""
     done = [record for record in records if record.status is Status.OK]
-    kinds = {"version": "versions", "fingerprint": "parameters or resources (fingerprints)"}
-    for name, words in kinds.items():
-        counts = Counter(str(getattr(record, name)) for record in done)
+    tau, amyloid = ([r for r in done if bool(r.scales) == of_tau] for of_tau in (True, False))
+    options = "parameters or resources (fingerprints)"
+    for name, words, alike in (
+        ("version", "versions", done), ("fingerprint", options, tau),
+        ("fingerprint", options, amyloid),
+    ):  # fmt: skip
+        counts = Counter(str(getattr(record, name)) for record in alike)
         if len(counts) > 1:
             versions = ", ".join(f"{value} of {n}" for value, n in counts.most_common())
             odd = counts.most_common()[-1][0]
-            example = next(record.path for record in done if str(getattr(record, name)) == odd)
+            example = next(record.path for record in alike if str(getattr(record, name)) == odd)
             findings.broken(
                 example, f"the scans were made with different {words}: {versions} scans"
             )

@@ -82,7 +82,7 @@ class StoredScan:
         -------
         (StoredScan, list of str)
         """
-        processing, notes = known_options(record.provenance.parameters, record.path)
+        processing, notes = known_options(record.own_parameters, record.path)
         return cls(output_dir, record, processing), notes
 
     @property
@@ -349,7 +349,7 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
 
 def _own(scan: StoredScan) -> set[str]:
     """Options of the record that name files of the user."""
-    parameters = scan.record.provenance.parameters
+    parameters = scan.record.own_parameters
     files = ("calibration", "norms", "tau_vois", "tau_calibration")
     return {name for name in files if parameters.get(name) is not None}
 

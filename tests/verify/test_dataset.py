@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
-from synthetic_records import finished_record, write_sealed
+from synthetic_records import finished_record, tau_record, write_sealed
 
 from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.bids.derivatives import is_inside
@@ -22,11 +23,13 @@ from bidsapp.verify.file_hashes import Findings, check_hashes
 SCANS = ({"sub": "01", "trc": "FBB"}, {"sub": "02", "trc": "PIB"})
 
 
-def _add_scan(out: Path, entities: dict[str, str], **provenance: object) -> None:
+def _add_scan(
+    out: Path, entities: dict[str, str], make: Any = finished_record, **provenance: object
+) -> None:
     """A scan of one output, its page and its manifest, as a run of another machine left them."""
     label = f"sub-{entities['sub']}"
     image = write_text(out / label / "pet" / f"{label}_pet.nii.gz", "an image")
-    record = finished_record(entities)
+    record = make(entities)
     outputs = {image.relative_to(out).as_posix(): file_hash(image)}
     record["provenance"] = {**record["provenance"], "outputs": outputs, **provenance}
     path = write_sealed(out, record)
@@ -139,6 +142,18 @@ def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
     assert verify("--participant-label", "sub-02")[0] == 0
     code, told = verify("--participant-label", "02", "99")
     assert code == 1 and "sub-99: has no record; correct --participant-label" in told
+
+
+def test_amyloid_and_tau_of_one_run_are_no_mixture(tmp_path, capsys):
+    out = tmp_path / "out"
+    write_root_files(out, tmp_path)
+    options = {"parameters": {"smooth_fwhm_mm": None, "tau_vois": {"name": "CenTauR"}}}
+    _add_scan(out, SCANS[0], **options)
+    _add_scan(out, {"sub": "03", "trc": "FTP"}, tau_record, **options)
+    assert main([str(out)]) == 0, capsys.readouterr()
+    _add_scan(out, {"sub": "04", "trc": "FTP"}, tau_record, parameters={"smooth_fwhm_mm": 6.0})
+    assert main([str(out)]) == 1
+    assert "different parameters or resources" in capsys.readouterr().out
 
 
 def test_a_run_that_ended_half_way_is_not_verified(out, verify):
