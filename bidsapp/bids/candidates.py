@@ -14,7 +14,7 @@ from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
 from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, read_timing
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
 from bidsapp.bids.stated import flags_of
-from bidsapp.bids.values import number_in
+from bidsapp.bids.values import as_list, number_in
 from bidsapp.bids.windows import is_in_window
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.quality import Flag
@@ -85,7 +85,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     tracer, flags = _find_tracer(pet, sidecar, processing)
     if reason := unquantifiable(sidecar, pet.entities):
         raise NotQuantifiable(reason, tracer.code)
-    unread, n_frames = None, _frames_stated(sidecar)
+    unread, n_frames = None, len(as_list(sidecar.get("FrameDuration")))  # as stated
     try:
         shape, grid = read_geometry(pet.path)
         n_frames = shape[3] if len(shape) > 3 else 1
@@ -119,12 +119,6 @@ def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadD
         return refused("sidecar", "none", pet=pet, name=sidecar_path(pet.path).name, listed=listed)
     verb = "is" if len(keys) == 1 else "are"
     return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)
-
-
-def _frames_stated(sidecar: Mapping[str, Any]) -> int:
-    """Frames by the sidecar, for an image that cannot be asked."""
-    durations = sidecar.get("FrameDuration")
-    return len(durations) if isinstance(durations, list) else 1
 
 
 def _find_tracer(

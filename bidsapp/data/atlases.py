@@ -184,8 +184,8 @@ def atlas(choice: AtlasChoice | str) -> Atlas:
         The image or the table of a user cannot be used; the sentence says why.
     """
     if isinstance(choice, str):
-        return _atlas(AtlasChoice(choice))
-    return _own_atlas(choice) if choice.space == OWN_SPACE else _atlas(choice)
+        choice = AtlasChoice(choice)
+    return (_own_atlas if choice.space == OWN_SPACE else _atlas)(choice)
 
 
 def region_names(choice: AtlasChoice) -> tuple[str, ...] | None:
@@ -252,20 +252,17 @@ def nearest_regions() -> Volume:
     return Volume(nearest_number, mni_grid(2).affine)
 
 
-@lru_cache(maxsize=4)  # a scan has few, and they are large
-def _own_atlas(choice: AtlasChoice) -> Atlas:
-    assert choice.image is not None
-    return _from_file(choice, choice.image)
-
-
-@lru_cache
-def _atlas(choice: AtlasChoice) -> Atlas:
+def _read_atlas(choice: AtlasChoice) -> Atlas:
     if choice.image is not None:
         return _from_file(choice, choice.image)
     if choice.name not in atlas_names():
         known = ", ".join(atlas_names())
         raise UsageError(worded("atlas", "unknown", choice=choice, known=known))
     return _from_package(choice.name)
+
+
+_atlas = lru_cache(_read_atlas)
+_own_atlas = lru_cache(maxsize=4)(_read_atlas)  # a scan has few, and they are large
 
 
 def _from_package(name: str) -> Atlas:

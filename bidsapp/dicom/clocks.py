@@ -265,7 +265,7 @@ def zone_of_series(
 def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:
     """Zone of a time of day that stands for the same event as a date-time with a zone."""
     own = zone_of_tag(header, keyword)
-    moment = _as_written(header, keyword)
+    moment = IMAGE_CLOCK._tolerant(header.date_time, keyword)
     local = IMAGE_CLOCK.time_of_day(header, clock)
     if own is None or moment is None or not local:
         return None
@@ -290,7 +290,7 @@ def zones_apart(difference: timedelta) -> timedelta | None:
 
 def _written_like_the_series(images: Sequence[Header]) -> bool:
     """Whether the first acquisition, as written, begins with the series or the study."""
-    moments = [_as_written(image, _ACQUIRED) for image in images]
+    moments = [IMAGE_CLOCK._tolerant(image.date_time, _ACQUIRED) for image in images]
     known = [moment for moment in moments if moment is not None]
     if not known:
         return False
@@ -298,14 +298,6 @@ def _written_like_the_series(images: Sequence[Header]) -> bool:
     clocks = (IMAGE_CLOCK.time_of_day(images[0], f"{kind}Time") for kind in ("Series", "Study"))
     apart = (shorter_way(first - clock) for clock in clocks if clock is not None)
     return any(abs(difference) <= _SAME_HOUR for difference in apart)
-
-
-def _as_written(image: Header, keyword: str) -> datetime | None:
-    """Moment of a date-time whatever its zone; None when it is absent or unreadable."""
-    try:
-        return image.date_time(keyword)
-    except BadDataError:
-        return None
 
 
 def _name(zone: timedelta | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -174,53 +174,47 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     list of Person
         One per header.
     """
-    evidence = _Evidence(headers)
-    keys: list[Person] = [
-        (evidence.identifier(number, place), "") for number, place in enumerate(places)
-    ]
-    births = list(map(_birth, headers))
+    births, own_names = list(map(_birth, headers)), _own_names(headers)
+    keys: list[Person] = [(text, "") for text in _identifiers(headers, places, births, own_names)]
     sexes = [sex if (sex := header.text("PatientSex")) in ("M", "F") else "" for header in headers]
     keys = [(key[0], birth) for key, birth in zip(keys, _completed(keys, births), strict=True)]
     keys = _split(keys, sexes)
-    keys = _split(keys, _clashing_names(keys, evidence.own_names))
+    keys = _split(keys, _clashing_names(keys, own_names))
     for issuer in _ISSUERS:
         own = [
             "" if key[1] or name else header.text(issuer)  # which confirm one person
-            for header, key, name in zip(headers, keys, evidence.own_names, strict=True)
+            for header, key, name in zip(headers, keys, own_names, strict=True)
         ]
         keys = _split(keys, own)
     return keys
 
 
-class _Evidence:
-    """What tells the people of an input apart: identifiers that were issued, names of persons."""
+def _own_names(headers: Sequence[Header]) -> list[str]:
+    """Name of the person of every header; empty where it is none, or that of many."""
+    names = [_name(header) for header in headers]
+    shared = _names_of_many(headers, names, _issued(headers))
+    return ["" if name in shared else name for name in names]
 
-    def __init__(self, headers: Sequence[Header]) -> None:
-        self._headers = headers
-        self._issued = _issued(headers)
-        names = [_name(header) for header in headers]
-        shared = _names_of_many(headers, names, self._issued)
-        self.own_names = ["" if name in shared else name for name in names]
-        studies = [(header.text("StudyInstanceUID"),) for header in headers]
-        numbers = [(header.text("PatientID"),) for header in headers]
-        self._names = _completed(numbers, _completed(studies, self.own_names))
-        named = [
-            (*number, name) if name else ()
-            for number, name in zip(numbers, self.own_names, strict=True)
-        ]
-        self._births = _completed(named, _completed(studies, list(map(_birth, headers))))
 
-    def identifier(self, number: int, place: str) -> str:
-        """Return what stands for the person of a header, by its index."""
-        header = self._headers[number]
+def _identifiers(
+    headers: Sequence[Header], places: Sequence[str], births: Sequence[str], names: Sequence[str]
+) -> Iterator[str]:
+    """What stands for the person of each header: an identifier, a name, else study or place."""
+    issued = _issued(headers)
+    studies = [(header.text("StudyInstanceUID"),) for header in headers]
+    numbers = [(header.text("PatientID"),) for header in headers]
+    named = [(*n, name) if name else () for n, name in zip(numbers, names, strict=True)]
+    births = _completed(named, _completed(studies, births))
+    names = _completed(numbers, _completed(studies, names))
+    for header, place, birth, name in zip(headers, places, births, names, strict=True):
         texts = [text for key in _IDENTIFIERS if (text := header.text(key))]
-        if stated := [text for text in texts if text.upper() in self._issued]:
-            return stated[0].upper()
-        if texts and self._births[number] and not _is_removed(header):
-            return texts[0].upper()
-        if self._names[number]:
-            return self._names[number]
-        return place if is_volume(header.path) else header.text("StudyInstanceUID")
+        stated = [text for text in texts if text.upper() in issued]
+        if stated or (texts and birth and not _is_removed(header)):
+            yield (stated or texts)[0].upper()
+        elif name:
+            yield name
+        else:
+            yield place if is_volume(header.path) else header.text("StudyInstanceUID")
 
 
 def _issued(headers: Sequence[Header]) -> set[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from bidsapp.dicom.header import Header, read_dataset, tag_name
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.grouping import grouped
 
+_Value = TypeVar("_Value")
 _SAME_SLOPE = 1e-4  # one number in binary and in decimals
 
 
@@ -140,9 +141,8 @@ def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
     BadDataError
         Pixels cannot be decoded.
     """
-    with tempfile.TemporaryDirectory() as name:
-        digests = [_digests(frames, Path(name, f"{n}")) for n, frames in enumerate((first, other))]
-    return digests[0] == digests[1]
+    mine, its = _of_planes(first, other, _digest)
+    return mine == its
 
 
 def alike(first: Sequence[Frame], other: Sequence[Frame], factor: float) -> bool:
@@ -162,14 +162,7 @@ def alike(first: Sequence[Frame], other: Sequence[Frame], factor: float) -> bool
     BadDataError
         Pixels cannot be decoded.
     """
-    with tempfile.TemporaryDirectory() as name:
-        mine, its = (
-            {
-                (plane.frame, plane.z): plane.rescaled
-                for plane in planes(uncompressed(frames, Path(name, f"{number}")))
-            }
-            for number, frames in enumerate((first, other))
-        )
+    mine, its = _of_planes(first, other, lambda plane: plane.rescaled)
     return mine.keys() == its.keys() and all(
         pixels.shape == its[place].shape
         and np.allclose(pixels, factor * its[place], rtol=_SAME_SLOPE, atol=0.0)
@@ -177,12 +170,19 @@ def alike(first: Sequence[Frame], other: Sequence[Frame], factor: float) -> bool
     )
 
 
-def _digests(frames: Sequence[Frame], folder: Path) -> dict[tuple[int, int], bytes]:
-    """Frame and slice -> what stands for its pixels, however they are coded."""
-    return {
-        (plane.frame, plane.z): hashlib.sha256(plane.rescaled.tobytes()).digest()
-        for plane in planes(uncompressed(frames, folder))
-    }
+def _of_planes(
+    first: Sequence[Frame], other: Sequence[Frame], value: Callable[[Plane], _Value]
+) -> list[dict[tuple[int, int], _Value]]:
+    """Frame and slice -> what a function says of the pixels, however they are coded."""
+    with tempfile.TemporaryDirectory() as name:
+        return [
+            {(p.frame, p.z): value(p) for p in planes(uncompressed(frames, Path(name, f"{n}")))}
+            for n, frames in enumerate((first, other))
+        ]
+
+
+def _digest(plane: Plane) -> bytes:
+    return hashlib.sha256(plane.rescaled.tobytes()).digest()
 
 
 def _decoded(path: Path) -> NDArray[np.generic]:

@@ -18,9 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
-# Variables that name settings, too.
-_POINTERS = ("PYBIDS_CONFIG",)
-
 
 def load(name: str) -> ModuleType:
     """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it.
@@ -61,8 +58,7 @@ def _nothing_to_find(name: str) -> Iterator[None]:
     try:
         os.chdir(here)
         os.environ |= {"HOME": here, "NIPYPE_CONFIG_DIR": here}
-        for pointer in _POINTERS:
-            os.environ.pop(pointer, None)
+        os.environ.pop("PYBIDS_CONFIG", None)  # which names settings, too
         yield
     finally:
         os.environ.clear()
