@@ -81,6 +81,7 @@ def test_numbers_of_damaged_inputs_on_the_page_are_those_of_the_tests():
     assert tuple(map(int, stated)) == numbers
 
 
+@pytest.mark.slow
 def test_benchmarks_find_all_that_they_import_and_print_their_help():
     loop = (
         "import runpy, sys\nfor script in sys.argv[1:]:\n"

@@ -85,6 +85,7 @@ def test_itk_takes_points_where_we_do(files, brain):
     assert np.linalg.norm(again - points, axis=-1).max() < 0.05
 
 
+@pytest.mark.slow
 def test_nitransforms_takes_points_where_we_do(files, brain, tmp_path):
     nonlinear = pytest.importorskip("nitransforms.nonlinear")
     linear = pytest.importorskip("nitransforms.linear")

@@ -53,6 +53,7 @@ def run(tmp_path, tau_vois, capsys):
     return _run
 
 
+@pytest.mark.slow
 def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_belong(run, tau_vois):
     own, standard = people()
     code, out, told, _ = run(rows_of(own, standard))

@@ -78,6 +78,7 @@ def test_many_sidecars_with_odd_values(tmp_path):
     assert sum(fates.values()) == 40 and min(fates.values()) > 3
 
 
+@pytest.mark.slow
 def test_many_option_files_with_odd_values(tmp_path):
     fates = damaged_options(tmp_path, 40)
     assert sum(fates.values()) == 40 and len(fates) > 2

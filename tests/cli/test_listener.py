@@ -20,6 +20,7 @@ class _Broken(io.StringIO):
         raise BrokenPipeError(32, "Broken pipe")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shell",
     ["{} | true", "{} > /dev/full 2> /dev/full", "{} >&- 2>&- <&-"],

@@ -286,6 +286,7 @@ def test_single_images_without_a_number_of_their_series(tmp_path: Path) -> None:
     assert [len(series.images) for series in inventory(tmp_path / "in").series] == [36]
 
 
+@pytest.mark.slow
 def test_workers_find_the_same_as_one_process(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     Pet(n_slices=90, step=1.5).write(folder / "pet")

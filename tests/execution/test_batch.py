@@ -80,6 +80,7 @@ def run(slurm, *nodes, **options):
     return engine.run(workflow, resources, crash_dir=slurm.folder / "logs", **options)
 
 
+@pytest.mark.slow
 def test_every_step_is_a_job_and_failures_keep_their_sentence(slurm, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     failures = run(slurm, node("good", 4, slurm.folder), node("bad", 3, slurm.folder))
@@ -96,6 +97,7 @@ def test_every_step_is_a_job_and_failures_keep_their_sentence(slurm, monkeypatch
     assert len(slurm.submitted) == 2  # taken from the work folder
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_a_failure_and_no_earlier_result(slurm):
     assert run(slurm, node("step", 4, slurm.folder)) == []
     slurm.program("sbatch", "true")  # the job ends before it has done anything
@@ -115,6 +117,7 @@ def test_a_refused_job_costs_its_step_only(slurm):
     assert len(slurm.submitted) == 1
 
 
+@pytest.mark.slow
 def test_a_silent_scheduler_is_waited_for(slurm):
     """Its jobs go on while it is restarted; nobody takes them for ended."""
     seen, done = slurm.folder / "seen", slurm.folder / "done"

@@ -352,6 +352,7 @@ def test_workers_use_one_thread_and_do_not_outlive_the_run(tmp_path):
     assert wait_for(lambda: not _is_alive(worker["pid"]))
 
 
+@pytest.mark.slow
 def test_workers_die_with_a_killed_main_process(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(

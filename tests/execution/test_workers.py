@@ -45,6 +45,7 @@ with forked_workers(2):
 """) == ["True", "True", "True"]
 
 
+@pytest.mark.slow
 def test_a_process_with_threads_does_not_fork():
     assert told("""
 threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
@@ -54,6 +55,7 @@ with forked_workers(2):
 """) == ["None", "False"]
 
 
+@pytest.mark.slow
 def test_killed_workers_are_replaced():
     assert told("""
 with forked_workers(2):
@@ -140,6 +142,7 @@ if __name__ == "__main__":
     assert told(script) == ["7"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_workers_end_with_a_run_although_another_worker_hangs(tmp_path):
     pids = tmp_path / "pids"
@@ -187,6 +190,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_by_itself_leaves_no_worker():
     begin = time.perf_counter()
     (pid,) = told("print(workers(1).submit(os.getpid).result())")

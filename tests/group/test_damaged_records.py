@@ -111,6 +111,7 @@ def test_facts_of_the_raw_dataset_that_cannot_be_read_change_nothing(tmp_path):
         assert (tmp_path / "group_centiloid.tsv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_many_odd_values_anywhere(tmp_path):
     fates = damaged_records(tmp_path, 60)
     assert sum(fates.values()) == 60 and min(fates.values()) > 3

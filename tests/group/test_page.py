@@ -97,6 +97,7 @@ def test_figures_are_files_as_well(cohort):
     assert names == {"group_distribution-tracer.svg"}
 
 
+@pytest.mark.slow
 def test_a_thousand_scans_take_seconds(tmp_path):
     for number in range(1000):
         entities = {"sub": f"{number:04}", "trc": "FMM"}

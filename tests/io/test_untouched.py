@@ -9,6 +9,7 @@ import sys
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 STEERING = {
     "pybids_config.json": json.dumps({"config_paths": {"bids": "/nowhere.json"}}),
@@ -28,6 +29,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_run_among_settings_of_others(raw, tmp_path):
     raw.pet("sub-1_trc-FBB", FrameDuration=None)
     home, folder = tmp_path / "home", tmp_path / "folder"
@@ -51,6 +53,7 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_without_a_folder_for_temporary_files():
     code = "import tempfile; tempfile.tempdir = '/nowhere'; import bidsapp.cli.participant"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -136,6 +136,7 @@ def test_the_same_derivatives_give_the_same_bytes(derivatives, page_path):
     assert write_page(derivatives, "sub-01").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_page_leaves_no_image_behind(derivatives):
     def images():
         return [thing for thing in gc.get_objects() if isinstance(thing, Volume)]

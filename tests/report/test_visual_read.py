@@ -44,6 +44,7 @@ def tilted(tmp_path_factory):
     return tmp_path, read_record(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
     folder, record = tilted
     pet, t1w = export_read(folder, record)

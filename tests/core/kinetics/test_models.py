@@ -85,6 +85,7 @@ def _repeated(made, level: float, rng, n_scans: int, n_rows: int) -> list[Kineti
     return studies
 
 
+@pytest.mark.slow
 def test_noise_of_a_region_biases_no_model():
     made = tissues(R1, BPND)
     studies = _repeated(made, 0.02, np.random.default_rng(7), 10, 20)

@@ -38,6 +38,7 @@ def blurred_pet(head, fwhm_mm):
     return Volume((5000 * (data + 0.05 * noise / noise.std())).astype(np.float32), affine)
 
 
+@pytest.mark.slow
 def test_widths_along_the_axes_are_found_and_blurred_to_what_is_asked(head):
     fwhm = (5.0, 5.0, 7.5)
     pet = blurred_pet(head, fwhm)
