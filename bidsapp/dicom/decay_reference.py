@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from statistics import median
 
+from bidsapp.bids.values import shorter_way, since_midnight
 from bidsapp.core.frames.decay import moments_by_convention, spread
 from bidsapp.data.sentences import refused, worded
 from bidsapp.dicom.scan_times import DECAY_TOLERANCE_S, MAX_UPTAKE, SECOND, ScanClock, TimeModel
 
-_ADMIN_TOLERANCE_S = 60.0
+_ADMIN_TOLERANCE_S = _SAME_CLOCK_S = 60.0
 _STATED_MOMENT = "(0018,9701) DecayCorrectionDateTime"
 
 
@@ -78,8 +79,22 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         text = f"{source} would be {expected:g} s after injection, (0054,1321) DecayFactor corrects"
         source = "(0054,1321) DecayFactor"
         remarks = (*remarks, f"{text} to {reference:g} s; the latter was used")
+    if implied and clock.decay_moment is not None:
+        remarks += _off_clock(clock.decay_moment, model.injection + reference * SECOND)
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
     return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+
+
+def _off_clock(stated: datetime, by_factors: datetime) -> tuple[str, ...]:
+    """Tell that the moment stated and that of the factors differ: factors count from the frames.
+
+    By times of day, for dates may have been shifted in one tag alone.
+    """
+    off_s = shorter_way(since_midnight(stated) - since_midnight(by_factors)) / SECOND
+    if abs(off_s) <= _SAME_CLOCK_S or not since_midnight(stated):
+        return ()
+    side = "after" if off_s > 0 else "before"
+    return (worded("decay", "off-clock", moment=_STATED_MOMENT, off_s=abs(off_s), side=side),)
 
 
 def _meant_references(

@@ -63,6 +63,8 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
         if since_midnight(clock)
     ]
     apart = [_apart(moment, clock) for moment, clock in both]
+    if _is_made_up(images):
+        return _remarked(series, worded("frame-times", "dummy"))
     if not apart or max(apart) <= NOTED_S * SECOND:
         return series
     by_moment, by_clock = ([pair[which] for pair in both] for which in (0, 1))
@@ -113,6 +115,16 @@ def _may_be_dummies(images: Sequence[Header]) -> bool:
     """Whether all times of day are one, which says less than a time that each event has itself."""
     tags = (_TIME, "SeriesTime", "StudyTime")
     return len({IMAGE_CLOCK.time_of_day(image, tag) for image in images for tag in tags}) == 1
+
+
+def _is_made_up(images: Sequence[Header]) -> bool:
+    """Whether all times are one full hour, or one number again and again (111111)."""
+    clock = IMAGE_CLOCK.time_of_day(images[0], _TIME)
+    if not clock or any(image.text(_DATE_TIME) for image in images) or not _may_be_dummies(images):
+        return False
+    minutes, seconds = divmod(int(clock / SECOND), 60)
+    hours, minutes = divmod(minutes, 60)
+    return minutes == seconds and minutes in (0, hours)
 
 
 def _begins(images: Sequence[Header], start: datetime) -> bool:

@@ -240,6 +240,23 @@ def test_a_map_of_function_and_a_picture_in_colours_are_no_error(tmp_path: Path)
     }
 
 
+@pytest.mark.parametrize(("off_s", "told"), [(0, False), (30, False), (-1500, True)])
+def test_the_moment_of_siemens_is_a_clock_of_its_own(
+    tmp_path: Path, off_s: float, told: bool
+) -> None:
+    """Decay factors say what was corrected to as seen from the frames, which may be misplaced."""
+    pet = Pet()
+    datasets = list(pet.datasets())
+    for data in datasets:
+        block = data.private_block(0x0071, "SIEMENS MED PT", create=True)
+        moment = pet.injection + timedelta(seconds=5400 + off_s)
+        block.add_new(0x22, "DT", f"{moment:%Y%m%d%H%M%S.%f}")
+    write(tmp_path / "in", iter(datasets))
+    (row,) = run(tmp_path / "in", tmp_path / "bids").rows
+    assert ("(0071,1022), lies 1500 s before" in row.reason) is told
+    assert ("check it" in row.reason) is told
+
+
 def test_the_moment_of_siemens_says_what_is_corrected_to(tmp_path: Path) -> None:
     """Without decay factors the private (0071,1022) speaks."""
     pet = Pet(reference="zero")

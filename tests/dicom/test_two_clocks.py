@@ -142,6 +142,20 @@ def test_one_time_of_day_everywhere_may_be_a_dummy(tmp_path: Path, pet: Pet) -> 
     assert "AcquisitionTime was used" in flags(converted(tmp_path / "b", pet, with_study))
 
 
+@pytest.mark.parametrize("pet", [STATIC, DYNAMIC])
+@pytest.mark.parametrize(
+    ("clock", "told"), [("120000", True), ("111111.00", True), ("113430", False), ("113000", False)]
+)
+def test_one_made_up_time_of_day_is_told(tmp_path: Path, pet: Pet, clock: str, told: bool) -> None:
+    """Without any other time nothing says when the scan was, but nobody begins it so sharply."""
+
+    def edit(data: Dataset, _: int) -> None:
+        data.AcquisitionTime = data.SeriesTime = data.StudyTime = clock
+
+    sidecar = converted(tmp_path, replace(pet, reference="start"), edit)
+    assert ("looks made up" in flags(sidecar)) is told
+
+
 def test_frames_that_begin_after_their_series_as_reference_times_say(tmp_path: Path) -> None:
     """One time of the acquisition in all frames, of which those of the first hour are left out."""
 
