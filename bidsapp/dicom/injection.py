@@ -59,6 +59,11 @@ def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
     injection, source, remarks = _header_injection(clock, scan)
     if len(starts) == 1 and injection == scan.start:
         remarks += (f"{source} puts the injection at the very start of the scan: check both",)
+    private = clock.injection_private
+    if private is not None and since_midnight(private):
+        apart = shorter_way(since_midnight(private) - since_midnight(injection))
+        if abs(apart) > CLOCKS_DISAGREE:
+            remarks += (worded("injection", "private", source=source, private=private),)
     return injection, source, remarks
 
 

@@ -249,6 +249,17 @@ def test_private_administration_time_of_ge_stands_in(creator: str, tmp_path: Pat
     assert "(0009,103B)" in times.sources["InjectionStart"]
 
 
+@pytest.mark.parametrize(("minutes", "told"), [(0, False), (10, False), (116, True)])
+def test_private_administration_time_of_ge_that_contradicts_is_told(
+    minutes: int, told: bool
+) -> None:
+    """An anonymiser may write 120000 into one of the two; dates may be shifted in one alone."""
+    private = datetime(2020, 1, 1, 10, 4, 30) + timedelta(minutes=minutes)
+    times = time_model(clock(injection_private=private))
+    assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
+    assert any("(0009,103B)" in remark for remark in times.remarks) is told
+
+
 def test_date_of_another_year_gives_way_to_the_time_of_day() -> None:
     times = time_model(clock(injection=datetime(2020, 3, 2, 10, 4, 30)))
     assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
