@@ -8,6 +8,7 @@ dual-window study, keeps them apart: the head may have moved, and its parts are 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +44,8 @@ def join_parts(parts: Sequence[PetScan]) -> list[list[PetScan]]:
     of_person: dict[str, list[list[PetScan]]] = defaultdict(list)
     for part in sorted(parts, key=lambda part: (part.start, part.series.key)):
         own = of_person[part.participant]
-        chain = next((chain for chain in own if _continues(chain[-1], part)), None)
+        fitting = [chain for chain in own if _continues(chain[-1], part)]
+        chain = min(fitting, key=lambda chain: _unlike(chain[-1], part), default=None)
         if chain is None:
             own.append([part])
             chains.append(own[-1])
@@ -198,6 +200,15 @@ def _signature(part: PetScan) -> tuple[object, ...]:
     """What all parts of one scan share."""
     header = part.series.header
     return (*(header.plain(tag) for tag in tables()["compared"]["parts"]), len(part.frames[0]))
+
+
+def _unlike(earlier: PetScan, later: PetScan) -> tuple[bool, float]:
+    """How unlike two parts are by name and number: two reconstructions may share all other tags."""
+    names = {
+        re.sub(r"\d+", "", p.series.header.text("SeriesDescription")) for p in (earlier, later)
+    }
+    first, second = (p.series.header.readable_number("SeriesNumber") for p in (earlier, later))
+    return len(names) > 1, abs((second or 0.0) - (first or 0.0))
 
 
 def _grid(part: PetScan) -> tuple[float, ...]:

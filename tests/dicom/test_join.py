@@ -92,6 +92,26 @@ def test_parts_with_a_pause_or_another_reconstruction_stay_apart(tmp_path: Path)
     assert [row.decision for row in rows] == ["kept", "kept"]
 
 
+@pytest.mark.parametrize("names", [("PET 1", "PET MC 1"), ("frame 10", "frame 20")])
+def test_frames_of_two_reconstructions_are_not_woven(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """Motion correction, say, of which name and number of the series alone tell."""
+    for which, name in enumerate(names):
+        datasets = list(Pet(frames=[(5400, 300), (5700, 300)], decay="ADMIN").datasets(study="1.2"))
+        for number, data in enumerate(datasets):
+            frame = number // 9
+            # by their identifiers the first frames lie in one order and the second in the other
+            data.SeriesInstanceUID = f"1.2.{frame + 1}.{abs(which - frame)}"
+            data.SeriesNumber, data.SeriesDescription = 10 * (which + 1) + frame, name
+            data.RescaleSlope = 1
+            set_pixel(data, 100 * (which + 1))
+        write(tmp_path / "in" / str(which), datasets)
+    run(tmp_path / "in", tmp_path / "bids")
+    images = list((tmp_path / "bids").rglob("*_pet.nii.gz"))
+    assert [np.ptp(nib.load(path).get_fdata()) for path in images] == [0, 0]
+
+
 def test_admin_parts_are_joined_as_they_are(tmp_path: Path) -> None:
     one_series_per_frame(tmp_path / "in", decay="ADMIN")
     assert run(tmp_path / "in", tmp_path / "bids").errors == []
