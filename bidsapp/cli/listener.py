@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from bidsapp.cli.logs import RUN_LOG
@@ -46,6 +47,8 @@ class _Listened:
 def listener_may_leave() -> Iterator[None]:
     """Let nothing that is printed end the work: streams that are closed, or break, fall silent.
 
+    What the encoding of standard output lacks is printed as its code.
+
     Yields
     ------
     None
@@ -60,6 +63,9 @@ def listener_may_leave() -> Iterator[None]:
         if None in before:  # as Python has it for one that was closed
             nobody = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
         out, err = (nobody if stream is None else stream for stream in before)
+        if isinstance(out, TextIOWrapper):  # a letter that the locale lacks is no end, either
+            with contextlib.suppress(OSError, ValueError):
+                out.reconfigure(errors="backslashreplace")
         sys.stdout = _Listened(out, "standard output")
         sys.stderr = _Listened(err, "standard error")
         try:

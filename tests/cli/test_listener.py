@@ -50,6 +50,15 @@ def test_a_stream_that_breaks_falls_silent_and_the_other_is_heard(monkeypatch):
     assert errors.getvalue() == "somebody\n"
 
 
+def test_a_letter_that_the_locale_lacks_is_printed_as_its_code(monkeypatch):
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="latin-1"))
+    with listener_may_leave():
+        print("\u03b2 of Müller")
+        print("more")
+    assert printed.getvalue() == "\\u03b2 of Müller\nmore\n".encode("latin-1")
+
+
 def test_streams_that_python_has_not_are_there(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with listener_may_leave():
