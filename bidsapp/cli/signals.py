@@ -1,4 +1,4 @@
-"""Handling of signals: Ctrl-C and SIGTERM of a batch system end a run within seconds.
+"""Handling of signals: Ctrl-C, SIGTERM of a batch system, a closed terminal end a run in seconds.
 
 What is finished stays finished: files are written whole or not at all, results of steps are kept
 in the work folder, and the record of a scan says ``incomplete`` until its last step.  So nothing
@@ -20,12 +20,15 @@ from bidsapp.errors import Interrupted
 # Batch systems kill 30 s after SIGTERM, Docker 10 s: be gone before, whatever still unwinds.
 _PATIENCE_S = 8.0
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Interrupted`, after the end of all worker processes.
+    """Turn signals into `Interrupted`, after the end of all worker processes.
 
-    A second signal, or `_PATIENCE_S` after the first, ends the process on the spot.
+    One that was ignored before (``nohup``, ``&`` of a script) still is. A second signal, or
+    `_PATIENCE_S` after the first, ends the process on the spot.
 
     Yields
     ------
@@ -45,7 +48,8 @@ def ended_by_signals() -> Iterator[None]:
         Interrupted.pending = 128 + signum
         Interrupted.repeat()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing import active_children, connection, get_context, parent_process
 from tempfile import gettempdir
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -34,6 +35,13 @@ _LONGEST_TMPDIR = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxx
 
 # Of malloc(3) of glibc: what is set -> bytes.
 _MALLOC = {"M_MMAP_THRESHOLD": (-3, 32 << 20), "M_TRIM_THRESHOLD": (-1, 64 << 20)}
+
+# Of a worker, where the run does not ignore them.
+_SIGNALS: Mapping[int, Any] = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 
 _workers: ProcessPoolExecutor | None = None
 _count = 0
@@ -155,8 +163,9 @@ def dismiss_workers() -> None:
 
 def _begin() -> None:
     """Set up a worker: default signals, one thread, no log, and it ends with its parent."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in _SIGNALS.items():
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
     use_threads(1)
     os.environ["NIPYPE_NO_ET"] = "1"
     threadpool_limits(1)

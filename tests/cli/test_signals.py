@@ -74,7 +74,7 @@ def test_a_run_at_work_ends_soon_and_whole(tmp_path, number, nprocs):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_only_begins_ends_without_a_traceback(number):
     code = (
         "import sys, time\n"
@@ -90,6 +90,20 @@ def test_a_run_that_only_begins_ends_without_a_traceback(number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (128 + number, "")
+
+
+def test_what_was_ignored_still_is():
+    """As nohup starts a program, and a script what it puts in the background."""
+    code = (
+        "import os, signal\n"
+        "from bidsapp.cli.signals import ended_by_signals\n"
+        "for number in (signal.SIGHUP, signal.SIGINT):\n"
+        "    signal.signal(number, signal.SIG_IGN)\n"
+        "    with ended_by_signals():\n"
+        "        os.kill(os.getpid(), number)\n"
+        "    assert signal.getsignal(number) is signal.SIG_IGN\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_second_signal_does_not_wait(tmp_path):

@@ -18,8 +18,8 @@ from bidsapp.execution import workers as module
 from bidsapp.execution.workers import dismiss_workers, forked_workers, workers
 
 def where():
-    handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
-    ours = handlers == [signal.SIG_DFL, signal.default_int_handler]
+    handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    ours = handlers == [signal.SIG_DFL, signal.default_int_handler, signal.SIG_IGN]
     return os.getpid(), os.getppid(), ours
 """
 
@@ -38,7 +38,8 @@ def told(script: str, stderr: str = "") -> list[str]:
 def test_workers_are_forked_from_the_run_and_have_none_of_its_handlers():
     assert told("""
 signal.signal(signal.SIGTERM, lambda *_: None)
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGINT, lambda *_: None)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with forked_workers(2):
     _, parent, ours = workers(2).submit(where).result()
     print(parent == os.getpid(), ours, "scipy.ndimage" in sys.modules)
