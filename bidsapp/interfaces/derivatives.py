@@ -202,6 +202,7 @@ def SaveResult(
     output_dir: str,
     planned: ScanRecord,
     pet: Path,
+    raw_hashes: dict[str, str],
     parts: list[RecordPart],
     written: list[str],
     t1w: Path | None = None,
@@ -214,6 +215,7 @@ def SaveResult(
     output_dir : root of the derivative dataset
     planned : record of the scan as planned
     pet : raw PET
+    raw_hashes : of the raw images by path, when the scan was planned
     parts : what each step gives to the record
     written : by the nodes that must come before, see `named`
     t1w, others : raw T1w, if there is one; other raw images behind it
@@ -226,12 +228,16 @@ def SaveResult(
     Raises
     ------
     StorageError
-        An output, or a raw image, was removed during the run.
+        An output was removed during the run, or a raw image removed or replaced.
     BusyError
         Another run replaced an output.
     """
     raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
     raw |= {path.name: path for path in others}
+    inputs = {name: _hash(path) for name, path in raw.items()}
+    for name, path in raw.items():
+        if inputs[name] != raw_hashes[str(path)]:
+            raise StorageError(worded("workers", "changed", path=path))
     outputs = {}
     for digest, state, name in sorted((e.split(" ", 2) for e in written), key=itemgetter(2)):
         path = Path(output_dir) / name
@@ -242,7 +248,7 @@ def SaveResult(
     record = completed_record(
         planned,
         parts,
-        inputs={name: _hash(path) for name, path in raw.items()},
+        inputs=inputs,
         voxels={name: voxel_hash(path) for name, path in raw.items()},
         outputs=outputs,
     )

@@ -160,6 +160,7 @@ def _complete(flow: Flow, scan: ScanPlan) -> None:
     flow.step(
         SaveResult, "result", _TABLE_GB, output_dir=str(flow.sidecars.output_dir),
         pet=str(scan.pet), planned=flow.sidecars.record(scan),
+        raw_hashes=flow.sidecars.raw_hashes(scan),
         t1w=None if t1w is None else str(t1w), others=list(map(str, (*scan.pets[1:], *others))),
         parts=flow.records, written=flow.written,
     )  # fmt: skip

@@ -333,6 +333,20 @@ class Sidecars:
             provenance=self.provenance,
         )
 
+    def raw_hashes(self, scan: ScanPlan) -> dict[str, str]:
+        """Hashes of the raw images of a scan, as they are when it is planned.
+
+        Parameters
+        ----------
+        scan : its plan
+
+        Returns
+        -------
+        dict of str
+            By path.
+        """
+        return {str(path): _content_hash(path) for path in scan.raw}
+
     def _longitudinal(self, scan: ScanPlan) -> Longitudinal | None:
         """Part of the record about the within-subject template; None when none was requested."""
         if not self.processing.longitudinal:

@@ -13,6 +13,7 @@ from bidsapp.errors import BusyError, StorageError
 from bidsapp.interfaces.derivatives import SaveImages, SaveResult, named
 from bidsapp.interfaces.regions import SaveRatios
 from bidsapp.interfaces.store import keep_volume
+from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_frames
 
 ENTITIES = {"sub": "1", "trc": "FBB"}
@@ -76,7 +77,23 @@ def test_no_record_of_files_that_were_replaced_or_removed(tmp_path, changed, err
     image = tmp_path / "sub-1_pet.nii.gz"
     for path in (image, tmp_path / "sub-1_pet.json"):
         path.write_text("of this run")
+    raw = tmp_path / "raw_pet.nii.gz"
+    raw.write_text("of both runs")
     written = named(tmp_path, image)
     changed(image)
     with pytest.raises(error, match="sub-1_pet"):
-        SaveResult._function(tmp_path, planned=None, pet=image, parts=[], written=written)
+        SaveResult._function(
+            tmp_path, planned=None, pet=raw, raw_hashes={str(raw): file_hash(raw)}, parts=[],
+            written=written,
+        )  # fmt: skip
+
+
+def test_no_record_of_a_raw_image_that_was_replaced(tmp_path):
+    raw = tmp_path / "sub-1_pet.nii.gz"
+    raw.write_text("as it was planned")
+    hashes = {str(raw): file_hash(raw)}
+    raw.write_text("another")
+    with pytest.raises(StorageError, match="changed while it was processed"):
+        SaveResult._function(
+            tmp_path, planned=None, pet=raw, raw_hashes=hashes, parts=[], written=[]
+        )
