@@ -301,7 +301,7 @@ def _is_one_file(first: Path, other: Path) -> bool:
 
 def _split(uid: str, images: list[Header]) -> list[Series]:
     """Split a series into volumes (MR) or volumes in time (PET)."""
-    volumes = [volume for own in _by_person(images) for volume in _volumes(own)]
+    volumes = [volume for own in _by_visit(images) for volume in _volumes(own)]
     number = range(1, len(volumes) + 1) if len(volumes) > 1 else [0]
     return [
         Series(uid, part, tuple(sorted(volume, key=_order)))
@@ -309,13 +309,13 @@ def _split(uid: str, images: list[Header]) -> list[Series]:
     ]
 
 
-def _by_person(images: list[Header]) -> list[list[Header]]:
-    """Images of one SeriesInstanceUID by person, where each has whole volumes of them.
+def _by_visit(images: list[Header]) -> list[list[Header]]:
+    """Images of one SeriesInstanceUID by person and study, where each has whole volumes of them.
 
-    Anonymisers may give one UID to everybody.  Where it is a series of which some images alone
+    Anonymisers may give one UID to everything.  Where it is a series of which some images alone
     were renamed, these are a part of the slices.
     """
-    tags = tables()["compared"]["person"]
+    tags = tables()["compared"]["visit"]
     groups = grouped((tuple(map(image.plain, tags)), image) for image in images)
     places = {key: {image.texts(_POSITION) for image in own} for key, own in groups.items()}
     if len(groups) > 1 and len(set(map(frozenset, places.values()))) == 1:

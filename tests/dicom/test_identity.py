@@ -150,6 +150,19 @@ def test_one_series_uid_of_two_people_is_two_series(tmp_path: Path) -> None:
     assert len({row.participant_id for row in report.rows}) == 2
 
 
+def test_one_series_uid_of_two_studies_is_two_series(tmp_path: Path) -> None:
+    """Of one person at one time of day, a year apart."""
+    for number, year in enumerate((2021, 2022)):
+        pet = Pet(frames=((5400, 1200),), injection=datetime(year, 3, 2, 10, 4, 30))
+        datasets = list(pet.datasets(ERIKA, f"1.2.{number}"))
+        for data in datasets:
+            data.SeriesInstanceUID = "1.2.3.4"
+        write(tmp_path / "in" / str(number), datasets)
+    report = run(tmp_path / "in", tmp_path / "nowhere", dry_run=True)
+    assert report.errors == []
+    assert len({row.target.partition("_")[2] for row in report.rows}) == 2
+
+
 def test_one_digit_is_an_identifier_where_others_are() -> None:
     people = [header(Person("", f"{n}", ""), f"1.{n}.{m}") for n in (1, 2, 12) for m in (0, 1)]
     assert judged(*people)[0] == 3
