@@ -20,7 +20,7 @@ from bidsapp.core.grid.volume import Grid, Volume, mask_slices
 from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.record import RecordPart
-from bidsapp.steps.refusing import refuse_damaged, refuse_uneven
+from bidsapp.steps.refusing import refuse_damaged, refuse_offset, refuse_uneven
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
@@ -115,7 +115,7 @@ def inspected(
     Raises
     ------
     BadDataError
-        The reference region is damaged.
+        The reference region is damaged, or the air is as far from zero as the brain.
     """
     limits, grid = read_table("limits"), mean.grid
     points = field.astype(np.float64)
@@ -151,6 +151,7 @@ def inspected(
     }
     apart, most = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
     refuse_uneven(reference, apart, most)
+    refuse_offset(quality["pet_air_level"], limits["pet_air_level"]["refuse"])
     part = RecordPart(qc=quality, flags=flagged(quality, limits, again=_AGAIN))
     if not any(mask.any() for mask in lost.values()):
         return None, part

@@ -66,6 +66,22 @@ def refuse_uneven(region: str, apart: float | None, most: float) -> None:
         raise refused("no-number", "uneven", region=region, apart=apart, most=most)
 
 
+def refuse_offset(level: float | None, most: float) -> None:
+    """Refuse an image whose air is far from zero, as that of a CT is.
+
+    Parameters
+    ----------
+    level : size of the air, over the uptake of the brain; None if it is unknown
+    most : largest of a PET
+
+    Raises
+    ------
+    BadDataError
+    """
+    if level is not None and level > most:
+        raise refused("no-number", "offset", level=level, most=most)
+
+
 def refuse_mr(detail: float | None, most: float) -> None:
     """Refuse an MR image in place of a PET.
 

@@ -11,6 +11,7 @@ from bidsapp.steps.refusing import (
     refuse_damaged,
     refuse_impossible,
     refuse_mr,
+    refuse_offset,
     refuse_uneven,
     refuse_unseen,
 )
@@ -60,3 +61,10 @@ def test_an_mr_image_in_place_of_a_pet_gets_no_number():
     refuse_mr(None, 0.8)
     with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; check which"):
         refuse_mr(0.91, 0.8)
+
+
+def test_an_image_whose_air_is_far_from_zero_gets_no_number():
+    refuse_offset(1.0, 1.0)
+    refuse_offset(None, 1.0)
+    with pytest.raises(BadDataError, match=r"28\.6 times the uptake of the brain .*a CT has such"):
+        refuse_offset(28.6, 1.0)
