@@ -314,8 +314,17 @@ def _reconstruction_labels(run: list[PetScan]) -> list[str]:
 
 
 def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionPlan) -> None:
-    """Keep the best T1w of every study and put it into the session nearest in time."""
-    studies = grouped((scan.series.header.text("StudyInstanceUID"), scan) for scan in scans)
+    """Keep the best T1w of every study and put it into the session nearest in time.
+
+    Anonymisers may give one UID to the studies of several days.
+    """
+    studies = grouped(
+        (
+            (scan.series.header.text("StudyInstanceUID"), scan.acquired and scan.acquired.date()),
+            scan,
+        )
+        for scan in scans
+    )
     placed: dict[str, list[T1wScan]] = defaultdict(list)
     for study in studies.values():
         best, *others = sorted(study, key=lambda scan: (*t1w_rank(scan.series), scan.order))

@@ -217,6 +217,15 @@ def test_the_t1w_nearest_in_time_comes_first(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_t1ws_of_two_years_under_one_study_uid_are_of_two_visits(tmp_path: Path) -> None:
+    for year in (2021, 2022):
+        Mr(acquired=datetime(year, 2, 16, 9, 0)).write(tmp_path / "in" / f"mr{year}", study="1.2.3")
+        Pet(injection=datetime(year, 3, 2, 10, 4, 30)).write(tmp_path / "in" / f"pet{year}")
+    rows = dry(tmp_path / "in").rows
+    targets = {row.target.partition("_")[2] for row in rows if row.kind == "T1w"}
+    assert targets == {"ses-01_T1w", "ses-02_T1w"}
+
+
 def test_clocks_of_two_consoles_do_not_part_one_injection(tmp_path: Path) -> None:
     """The early part says 2 min later than the late part; the early part is still run 1."""
     injection = datetime(2022, 4, 5, 9, 2)
