@@ -15,6 +15,7 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from bidsapp.bids.limits import YEARS
+from bidsapp.bids.pet_kind import other_modality
 from bidsapp.bids.sidecar_keys import in_right_case
 from bidsapp.bids.sidecar_times import (
     clock_doubt,
@@ -195,12 +196,14 @@ def _left_out(path: Path) -> str | None:
 
 
 def _modality(sidecar: Mapping[str, Any], tags: Values, name: str) -> str:
-    """Modality by the sidecar; without it by what only a PET has, then by the name."""
+    """Modality by the sidecar; without it by what only one kind has, then by the names."""
     if tags.get("Modality"):
         return tags["Modality"][0]
     if "FrameDuration" in sidecar or "Radiopharmaceutical" in tags:
         return "PT"
-    return "MR" if name_matches("t1w", name) else "unknown"
+    names = (name, *tags["SeriesDescription"])
+    is_mr = other_modality(sidecar, "PT") or any(name_matches("t1w", text) for text in names)
+    return "MR" if is_mr else "unknown"
 
 
 def _dose(sidecar: Mapping[str, Any]) -> Values:

@@ -331,6 +331,23 @@ def test_people_without_names_are_told_apart_by_their_folders(
     assert "sub-07" in {row.participant_id for row in zipped.rows}
 
 
+@pytest.mark.parametrize(
+    ("sidecar", "modality"),
+    [
+        ({"EchoTime": 0.003, "RepetitionTime": 2.3}, "MR"),
+        ({"SeriesDescription": "t1_mprage_sag"}, "MR"),
+        ({"FrameDuration": [1200], "SeriesDescription": "PET with T1"}, "PT"),
+        ({"SeriesDescription": "AX DIFF"}, "unknown"),
+    ],
+)
+def test_a_sidecar_without_modality_tells_it_by_its_keys_and_names(
+    tmp_path: Path, sidecar: dict, modality: str
+) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4)), tmp_path / "a.nii")
+    (tmp_path / "a.json").write_text(json.dumps(sidecar))
+    assert {header.text("Modality") for header in read_volume(tmp_path / "a.nii")} == {modality}
+
+
 def test_the_equalised_image_is_used_where_slices_are_missing(tmp_path: Path) -> None:
     replace(FINE, positions=[i for i in range(50) if i != 20]).write(tmp_path / "mr")
     niix(tmp_path / "mr", tmp_path / "in", "t1", "-ba", "n")
