@@ -59,9 +59,8 @@ def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatom
         flow = Flow(f"{label}_T1w", sidecars)
         initial = sidecars.processing.initial_transform
         image = {"t1w": str(t1w.t1w), "initial": None if initial is None else str(initial)}
-    head = flow.step(Segment, "segment", _SEGMENT_GB, **image)
+    head = flow.recorded(Segment, "segment", _SEGMENT_GB, **image)
     regions = flow.step(NativeRegions, "regions", _IMAGES_GB, **head.of("mask", "warp"))
-    flow.records.append(head.record)
     content = sidecars.anatomical(t1w)
     images = head.of("t1w", "mask", *TISSUES)
     for key in ("t1w", *TISSUES):
@@ -88,12 +87,11 @@ def _template(flow: Flow, t1w: T1wPlan) -> StepOutput:
         flow.step(SegmentVisit, f"visit_{number}", _SEGMENT_GB, t1w=str(visit.t1w))
         for number, visit in enumerate(t1w.visits, start=1)
     ]
-    template = flow.step(
+    template = flow.recorded(
         MakeTemplate, "template", _TEMPLATE_GB + _PER_VISIT_GB * len(visits),
         visits=[visit.visit for visit in visits], reports=[visit.report for visit in visits],
         sources=sidecars.sources(t1w),
     )  # fmt: skip
-    flow.records.append(template.record)
     flow.step(
         SaveVisits, "transforms", _TABLE_GB, output_dir=str(sidecars.output_dir),
         entities=[visit.entities for visit in t1w.visits], sidecars=sidecars.visits(t1w),

@@ -72,11 +72,10 @@ def add_time_activity(
         SampleFrames, "sample", _SAMPLE_GB, **frames, **transforms, processing=processing
     )
     flow.step(SaveDynamic, "image", _SAVE_GB, **frames, **place, sidecar=content["pet_dynamic"])
-    curves = flow.step(
+    flow.recorded(
         SaveTacs, "curves", _TABLE_GB, **place, tacs=sampled.tacs, processing=processing,
         sidecar=content["tacs"], units=activity_units(scan), suv_factor=scan.suv_factor,
     )  # fmt: skip
-    flow.records.append(curves.record)
     _add_drift(flow, scan, sampled.tacs)
     if sidecars.processing.motion_correction or scan.parts:
         flow.step(
@@ -97,12 +96,11 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
     if equation is None or scale.main not in VOI_NAMES or not measured:
         return
     starts, weights = scan.metadata.frame_start_s, scan.window.frame_weights_s
-    drift = flow.step(
+    flow.recorded(
         MeasureDrift, "drift", _TABLE_GB, tacs=tacs, reference=scale.main, slope=equation.slope,
         used_s=[start for start, weight in zip(starts, weights, strict=True) if weight > 0],
         late_min=scan.late_min,
     )  # fmt: skip
-    flow.records.append(drift.record)
 
 
 def activity_units(scan: ScanPlan) -> str:
@@ -153,11 +151,10 @@ def add_kinetics(
     sidecars = flow.sidecars
     content = sidecars.kinetics(scan)
     fit = flow.step(FitKinetics, "fit", _FIT_GB, **inputs, processing=processing)
-    tables = flow.step(
+    flow.recorded(
         SaveTables, "tables_kinetics", _TABLE_GB, **sidecars.place(scan.entities), key="kinpar",
         columns=kinpar_columns(), sidecar=content["kinpar"], **fit.of("tables", "record"),
     )  # fmt: skip
-    flow.records.append(tables.record)
     images = fit.of(*map_keys(sidecars.processing))
     flow.save_images(scan.entities, content, images, "images_kinetics")
 

@@ -82,11 +82,10 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
             durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
             weights_s=weights, within=within,
         )  # fmt: skip
-    mean = flow.step(
+    mean = flow.recorded(
         TimeAverage, "average", 0.3 + _FRAME_GB * len(weights), pet=files[0], weights_s=weights,
         decay_factors=list(factors) if factors else None, motion=align and align.motion,
     )  # fmt: skip
-    flow.records.append(mean.record)
     if align is not None:
         flow.records.append(align.record)
         return Averaged(mean, align.motion, align.record)
@@ -112,13 +111,12 @@ def inspect_frames(
         ``pet`` and ``position_means``, NaN where a frame has no measurement.
     """
     scale = scale_for(flow.sidecars.processing, scan.tracer, scan.normalisation)
-    inspected = flow.step(
+    inspected = flow.recorded(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
         mean=averaged.mean.pet, position_means=averaged.mean.position_means,
         motion=averaged.motion, **transforms,
     )  # fmt: skip
-    flow.records.append(inspected.record)
     return inspected
 
 
@@ -142,13 +140,12 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
     processing = flow.sidecars.processing
     if processing.smooth_fwhm_mm is None and processing.target_resolution_mm is None:
         return inspected
-    smoothed = flow.step(
+    smoothed = flow.recorded(
         Smooth, "smooth", _SMOOTH_GB, fwhm_mm=processing.smooth_fwhm_mm,
         target_mm=processing.target_resolution_mm,
         psf_mm=processing.psf_mm and list(processing.psf_mm),
         **inspected.of("pet", "position_means"), **anatomy,
     )  # fmt: skip
-    flow.records.append(smoothed.record)
     return smoothed
 
 
@@ -190,14 +187,13 @@ def quantify(
     if processing.voi_mm == 1:
         moved = smoothed.of("position_means") | dict(transforms)
         requested_image = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
-    numbers = flow.step(
+    flow.recorded(
         Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image,
         standard_centiloid=for_centiloid != processing, position=position, tracer=scan.tracer,
         scale=flow.sidecars.scale(scan), cutoffs=list(processing.cutoff),
         interval=processing.interval, tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
         tau=tau_scale(for_centiloid, scan.tracer, scan.normalisation),
     )  # fmt: skip
-    flow.records.append(numbers.record)
     ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
     return {f"suvr_{region}": getattr(ratios, region) for region in REFERENCES}
 

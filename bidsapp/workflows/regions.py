@@ -49,12 +49,11 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
     processing = flow.sidecars.processing
     if not scan.parcellations:
         return processing
-    accepted = flow.step(
+    accepted = flow.recorded(
         AcceptParcellations, "check", _NATIVE_GB, parcellations=list(scan.parcellations),
         files=[str(parcellation.image) for parcellation in scan.parcellations],
         processing=processing, **tissue,
     )  # fmt: skip
-    flow.records.append(accepted.record)
     return accepted.processing
 
 
@@ -116,11 +115,10 @@ def correct_regions(
     sidecars = flow.sidecars
     content = sidecars.pvc(scan)
     corrected = flow.step(Correct, "correct", _CORRECT_GB, processing=own_options, **inputs)
-    tables = flow.step(
+    flow.recorded(
         SaveTables, "tables_pvc", _SAVE_GB, **sidecars.place(scan.entities), key="pvc",
         columns=pvc_columns(scan.metadata.units), sidecar=content["pvc"],
         **corrected.of("tables", "record"),
     )  # fmt: skip
-    flow.records.append(tables.record)
     keys = [key for method, key in PVC_IMAGES.items() if method in sidecars.processing.pvc]
     flow.save_images(scan.entities, content, corrected.of(*keys), "images_pvc")

@@ -71,12 +71,11 @@ def init_scan_wf(
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
         requested = sidecars.for_centiloid(scan) == processing
-        both_positions = flow.step(
+        flow.recorded(
             BothPositions, "both", _TEMPLATE_GB, scale=sidecars.scale(scan),
             position_means=(smoothed if requested else inspected).position_means,
             field=transforms["field"], by_method=position.by_method,
         )  # fmt: skip
-        flow.records.append(both_positions.record)
     ratios = quantify(
         flow, scan, on_template, plain=inspected, smoothed=smoothed, transforms=transforms,
         position=position.record,
@@ -139,11 +138,10 @@ def _register(
 ) -> _Position:
     """Register the mean PET to the T1w, and write the transform."""
     tissue = head.of("gm", "wm", "csf", "mask")
-    registered = flow.step(
+    registered = flow.recorded(
         Register, "register", _REGISTER_GB, pet=mean, source=str(scan.pet), anatomy=scan.anatomy,
         method=flow.sidecars.processing.pet_to_t1w, **tissue, **head.of("t1w", "warp"),
     )  # fmt: skip
-    flow.records.append(registered.record)
     flow.step(
         SavePosition, "xfm", _TABLE_GB, **flow.sidecars.place(scan.entities),
         record=registered.record, **registered.of("t1w_to_pet", "by_method"),

@@ -108,6 +108,23 @@ class Flow:
             self.written.append(step.written)
         return step
 
+    def recorded(
+        self, interface: Callable[..., Any], name: str, mem_gb: float, /, **inputs: Any
+    ) -> Step:
+        """Add a step, and its part of the record to those of the scan.
+
+        Parameters
+        ----------
+        interface, name, mem_gb, **inputs : see `step`
+
+        Returns
+        -------
+        Step
+        """
+        step = self.step(interface, name, mem_gb, **inputs)
+        self.records.append(step.record)
+        return step
+
     def save_images(
         self,
         entities: Mapping[str, str],
