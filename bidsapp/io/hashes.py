@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 
@@ -22,6 +22,27 @@ def file_hash(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def folder_hash(folder: Path, endings: tuple[str, ...]) -> str:
+    """SHA-256 of the names and contents of all files with some endings, taken once per process.
+
+    Parameters
+    ----------
+    folder : with its subfolders
+    endings : ``.py``, say
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in endings:
+            digest.update(f"{path.relative_to(folder).as_posix()} {file_hash(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def remembered_hash(path: str | Path) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 
 from nipype.pipeline.engine import Workflow
 
+import bidsapp
 from bidsapp import __version__
 from bidsapp.bids.plan import Plan, T1wPlan
+from bidsapp.io.hashes import folder_hash
 from bidsapp.settings import Processing
 from bidsapp.workflows.anat import SharedAnatomy, init_anat_wf
 from bidsapp.workflows.scan import init_scan_wf
@@ -55,8 +57,8 @@ def init_participants_wf(
 ) -> ParticipantsWorkflow:
     """Compose the workflow of all planned scans.
 
-    nipype's cache sees neither the version nor the options of the app, so folders are named after
-    them: the whole after version and resources, what options change after the options as well. A
+    nipype's cache sees neither the code nor the options of the app, so folders are named after
+    them: the whole after code and resources, what options change after the options as well. A
     T1w is segmented without options, so once for all of them.
 
     Parameters
@@ -71,7 +73,9 @@ def init_participants_wf(
     ParticipantsWorkflow
     """
     sidecars = Sidecars(Path(bids_dir), Path(output_dir), processing)
-    made_by = {"version": sidecars.provenance.version, "resources": sidecars.provenance.resources}
+    # the code itself: between two releases a version stands for many states of a checkout
+    code = folder_hash(Path(bidsapp.__file__).parent, (".py", ".toml"))
+    made_by = {"code": code, "resources": sidecars.provenance.resources}
     folder = Path(work_dir) / f"centipet-{__version__}-{_digest(made_by)}"
     workflow = Workflow(name=ROOT, base_dir=str(folder))
     options = _digest(
