@@ -442,7 +442,10 @@ def tracer_code(name: str, where: str) -> str:
     str
     """
     if (code := _code(name)) is None:
-        raise refused("suvr-table", "unknown-tracer", where=where, name=name)
+        other = named_tracers(name).other
+        raise refused(
+            "suvr-table", "no-amyloid" if other else "unknown-tracer", where=where, name=name
+        )
     return code
 
 

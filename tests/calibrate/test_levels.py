@@ -348,7 +348,11 @@ SAME = "id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\nB\tFBB\t2\t2\nC\tFBB
         ("participant_id\tsuvr_wc\nAD01\t2\nAD02\t2.1\nAD03\t2\n", "level1", "young controls"),
         ("participant_id\tsuvr_wc\nAD01\t1\n", "level2", "pib_suvr_wc"),
         ("participant_id\ttracer\tsuvr_wc\nA\tFBB\t1\n", "level2", "no participant"),
-        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFDG\t1\t1\n", "level2", "'FDG' is not known"),
+        (
+            "id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFDG\t1\t1\n",
+            "level2",
+            "'FDG' is not an amyloid",
+        ),
         ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1.1\n", "level2", "at least 3"),
     ],
 )
