@@ -20,7 +20,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /wheels . \
  && /opt/centipet/bin/python -c 'import bidsapp; print(bidsapp.__version__)' > /version
 
 FROM debian:bookworm-slim
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0.dev0
 LABEL org.opencontainers.image.title="CentiPET" \
       org.opencontainers.image.description="BIDS-App from amyloid-PET DICOM to a trustworthy Centiloid" \
       org.opencontainers.image.version="${VERSION}" \

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 if sys.platform == "win32":  # no file locks, no signals as runs need them
     raise ImportError("CentiPET runs on Linux and macOS; on Windows use WSL or its container")

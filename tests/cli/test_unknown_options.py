@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 
+from bidsapp import __version__
 from bidsapp.cli import completion
 from bidsapp.cli.command import SUB_COMMANDS, nearest
 from bidsapp.cli.main import main
@@ -46,7 +47,7 @@ def test_a_slip_in_any_option_of_any_command_finds_it_again(module):
 def test_every_command_has_a_version(module, capsys):
     with pytest.raises(SystemExit):
         run(module, "--version")
-    assert capsys.readouterr().out.endswith(" 0.1.0\n")
+    assert capsys.readouterr().out.endswith(f" {__version__}\n")
 
 
 def test_the_beginning_of_a_name_is_enough_to_tell_it():
