@@ -48,6 +48,11 @@ _WAIT_S = 1.0  # at most, for a step to end, before the times of steps are check
 
 # In the traceback of a step whose predecessor's result is damaged, or known to nipype but removed.
 _SIGNS_OF_LOSS = ("in loadpkl", "in load_resultfile", "requires a value for input")
+# Of a disk that cannot be written or read, that of another machine included.
+_REFUSALS = (
+    errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.EBUSY, errno.ENOTEMPTY,
+    errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 _BATCH_POLL_S = 1.0  # a batch system serves others too
 
 
@@ -332,7 +337,8 @@ def _failure(node: Node, traceback: list[str]) -> NodeFailure:
         report_crash(node, traceback=traceback)
     text = "".join(traceback)
     name, message = explain(text)
-    if name is None and any(sign in text for sign in _SIGNS_OF_LOSS):
+    is_removed = message.startswith("FileNotFoundError") and str(node.base_dir) in message
+    if name is None and (is_removed or any(sign in text for sign in _SIGNS_OF_LOSS)):
         name = "StorageError"
         message = worded("workers", "no-results", node=node, message=message)
     if name is None:
@@ -366,7 +372,7 @@ def explain(traceback: str) -> tuple[str | None, str]:
     code = int(number[1]) if number else None
     if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "StorageError", f"the disk is full ({text}); free some space and run again"
-    if code in (errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE):
+    if code in _REFUSALS:
         return "StorageError", f"a file cannot be written or read ({text}); check it and run again"
     if name.endswith("MemoryError") or code in (errno.ENOMEM, errno.EAGAIN):
         return "WorkerLostError", worded("workers", "memory")

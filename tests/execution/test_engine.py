@@ -70,6 +70,12 @@ def fill_the_disk(x):
     raise OSError(28, "No space left on device", "pet.nii.gz")
 
 
+def find_no_work_folder(x):
+    from pathlib import Path
+
+    raise FileNotFoundError(2, "No such file or directory", str(Path.cwd() / "t1w.npz"))
+
+
 def lose_the_first_result(x, folder):
     from pathlib import Path
 
@@ -302,6 +308,12 @@ def test_a_lost_intermediate_result_is_no_fault_of_ours(tmp_path, resources):
     assert "missing or damaged" in failure.message
 
 
+def test_a_work_folder_that_is_removed_is_no_fault_of_ours(tmp_path):
+    (failure,) = execute(tmp_path, failing_workflow(tmp_path, find_no_work_folder), ONE)
+    assert failure.error_name == "StorageError"
+    assert "missing or damaged" in failure.message
+
+
 def test_a_killed_worker_is_a_failure_and_no_hang(tmp_path):
     begin = time.perf_counter()
     (failure,) = execute(tmp_path, failing_workflow(tmp_path, kill_itself), TWO)
@@ -406,3 +418,6 @@ def test_explain_reads_the_last_error_of_a_chain():
     assert explain("ValueError") == (None, "ValueError")
     assert explain("") == (None, "unknown error")
     assert explain("MemoryError\n")[0] == "WorkerLostError"
+    busy = "OSError: [Errno 16] Device or resource busy: '.nfs0001'"  # of a folder of NFS
+    assert explain(busy)[0] == "StorageError"
+    assert explain("FileNotFoundError: [Errno 2] No such file or directory: 'a'")[0] is None
