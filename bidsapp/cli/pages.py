@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,14 @@ from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.core.parallel import use_threads
 from bidsapp.errors import CentipetError, WorkerLostError
 from bidsapp.execution.workers import dismiss_workers, workers
-from bidsapp.record import Status, find_records
+from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.report.participant import write_page
 from bidsapp.report.visual_read import export_read
 from bidsapp.settings import Settings
 
 # Views of the records of a participant, which no record names (`bidsapp.group.scans`).
 _TABLES = ("scans", "sessions")
+_MOST_ROUNDS = 3  # of writing a page, while other jobs of the participant end
 
 
 def write_pages(settings: Settings, people: list[str], progress: Progress) -> list[str]:
@@ -74,18 +76,11 @@ def _try_page(
     """Write a page; None when it worked, else class and sentence of the error, and its origin."""
     use_threads(threads)
     try:
-        records = find_records(output_dir, participant)
-        files = [write_page(output_dir, participant)]
-        for record in records:
-            if visual_read and record.status is Status.OK:
-                images = export_read(output_dir, record)
-                files += [path for image in images for path in (image, sidecar_path(image))]
-        figures = output_dir / f"sub-{participant}" / "figures"
-        files += [path for path in figures.glob("[!.]*") if path.name != "manifest.json"]
-        person = output_dir / f"sub-{participant}"
-        files += [path for kind in _TABLES for path in person.rglob(f"sub-*_{kind}.*")]
-        made_from = [record.path for record in records]
-        write_manifest(figures / "manifest.json", output_dir, files, made_from, Version=__version__)
+        for _ in range(_MOST_ROUNDS):  # the last job of a participant has seen all records
+            records = find_records(output_dir, participant)
+            _write(output_dir, participant, records, visual_read=visual_read)
+            if find_records(output_dir, participant) == records:
+                break
     except CentipetError as error:
         return type(error).__name__, str(error), traceback.format_exc()
     except Exception as error:
@@ -95,3 +90,19 @@ def _try_page(
         )
         return "CentipetError", sentence, traceback.format_exc()
     return None
+
+
+def _write(
+    output_dir: Path, participant: str, records: Sequence[ScanRecord], *, visual_read: bool
+) -> None:
+    files = [write_page(output_dir, participant)]
+    for record in records:
+        if visual_read and record.status is Status.OK:
+            images = export_read(output_dir, record)
+            files += [path for image in images for path in (image, sidecar_path(image))]
+    person = output_dir / f"sub-{participant}"
+    figures = person / "figures"
+    files += [path for path in figures.glob("[!.]*") if path.name != "manifest.json"]
+    files += [path for kind in _TABLES for path in person.rglob(f"sub-*_{kind}.*")]
+    made_from = [record.path for record in records]
+    write_manifest(figures / "manifest.json", output_dir, files, made_from, Version=__version__)
