@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from bidsapp.bids.raw_dataset import (
     is_wanted,
     read_object,
 )
-from bidsapp.bids.raw_names import UnusedImage, problem_of, suffix_of
+from bidsapp.bids.raw_names import DATATYPES, UnusedImage, problem_of, suffix_of
 from bidsapp.data.sentences import worded
 from bidsapp.errors import (
     BadDataError,
@@ -78,15 +78,15 @@ def read_dataset(
         The filters leave no PET image, or the filter file no T1w image.
     """
     finder = _Finder(bids_dir, filters.participant, database_dir)
-    every_pet, unused = finder.images("pet", "pet")
-    asked = finder.matching("pet", "pet", filters.bids_filters.get("pet"))
+    every_pet, unused = finder.images("pet")
+    asked = finder.matching("pet", filters.bids_filters.get("pet"))
     images = every_pet if asked is None else asked
     pets = [pet for pet in images if is_wanted(pet, filters, bids_dir)]
     if not pets:
         raise NoMatchError(_nothing_found(bids_dir, filters, unused))
     people = {pet.participant for pet in pets}
-    every_t1w = [t1w for t1w in finder.images("T1w", "anat")[0] if t1w.participant in people]
-    t1ws = finder.matching("T1w", "anat", filters.bids_filters.get("t1w"))
+    every_t1w = [t1w for t1w in finder.images("T1w")[0] if t1w.participant in people]
+    t1ws = finder.matching("T1w", filters.bids_filters.get("t1w"))
     if t1ws is not None and not any(t1w.participant in people for t1w in t1ws):
         raise NoMatchError(worded("filter-file", "no-t1w", bids_dir=bids_dir))
     return RawDataset(
@@ -171,41 +171,37 @@ class _Finder:
     participants: tuple[str, ...]
     database_dir: Path | None
 
-    def images(self, suffix: str, datatype: str) -> tuple[list[RawImage], list[UnusedImage]]:
+    def images(self, suffix: str) -> tuple[list[RawImage], list[UnusedImage]]:
         """Raw images of a suffix, sorted by path, and those of a name that cannot be used."""
-        named = [path for path in self._walk(datatype) if suffix_of(path) == suffix]
-        return self._sorted_out(named, suffix, datatype)
+        return self._sorted_out(self._named(suffix), suffix)
 
-    def matching(
-        self, suffix: str, datatype: str, query: Mapping[str, Any] | None
-    ) -> list[RawImage] | None:
+    def matching(self, suffix: str, query: Mapping[str, Any] | None) -> list[RawImage] | None:
         """Raw images that a filter file leaves; None when it does not speak of them.
 
         As in niworkflows, what the filter says replaces suffix, data type and extension.
         """
         if query is None:
             return None
-        default = {"suffix": suffix, "datatype": datatype, "extension": list(NIFTI)}
-        paths = filter(os.path.lexists, self._asked(default | dict(query)))
-        self._tell_unknown(default)
-        return self._sorted_out(paths, None, None)[0]
+        default = {"datatype": DATATYPES[suffix], "extension": list(NIFTI)}
+        paths = filter(os.path.lexists, self._asked({"suffix": suffix} | default | dict(query)))
+        self._tell_unknown(suffix, set(self._asked(default)))
+        return self._sorted_out(paths, None)[0]
 
-    def _tell_unknown(self, default: Mapping[str, Any]) -> None:
+    def _tell_unknown(self, suffix: str, known: Collection[Path]) -> None:
         """Say which images pybids does not know, so that no filter can leave them."""
-        known = set(self._asked({key: default[key] for key in ("datatype", "extension")}))
-        listed = (p for p in self._walk(default["datatype"]) if suffix_of(p) == default["suffix"])
-        if unknown := [path.name for path in listed if path not in known]:
+        if unknown := [path.name for path in self._named(suffix) if path not in known]:
             remedy = "" if self.database_dir is None else f"; remove {self.database_dir}, it is old"
             names = some(unknown)
             _LOG.warning("%s", worded("filter-file", "unknown", names=names, remedy=remedy))
 
-    def _walk(self, datatype: str) -> Iterator[Path]:
-        """NIfTI images in ``sub-<label>/[ses-<label>/]<datatype>/``."""
+    def _named(self, suffix: str) -> Iterator[Path]:
+        """NIfTI images of a suffix in ``sub-<label>/[ses-<label>/]<datatype>/``."""
         for person in _listed(self.bids_dir, _is_folder("sub-")):
             if self.participants and person.name.removeprefix("sub-") not in self.participants:
                 continue
             for folder in (person, *_listed(person, _is_folder("ses-"))):
-                yield from _listed(folder / datatype, _is_image)
+                images = _listed(folder / DATATYPES[suffix], _is_image)
+                yield from (path for path in images if suffix_of(path) == suffix)
 
     @cached_property
     def _layout(self) -> Any:
@@ -252,14 +248,14 @@ class _Finder:
         return [self.bids_dir / Path(path).relative_to(root) for path in paths]
 
     def _sorted_out(
-        self, paths: Iterable[Path], suffix: str | None, datatype: str | None
+        self, paths: Iterable[Path], suffix: str | None
     ) -> tuple[list[RawImage], list[UnusedImage]]:
         images, unused = [], []
         for path in sorted(paths):
             image = RawImage(path, parse_entities(path))
             if self.participants and image.entities.get("sub") not in self.participants:
                 continue
-            if reason := problem_of(path, self.bids_dir, suffix, datatype):
+            if reason := problem_of(path, self.bids_dir, suffix):
                 unused.append(UnusedImage(path, reason))
                 _LOG.warning("%s: not used, %s", path, reason)
             elif image.entities.get("part", "mag") == "mag":

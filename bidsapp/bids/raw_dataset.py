@@ -131,7 +131,7 @@ class RawDataset:
         -------
         list of UnusedImage
         """
-        return misnamed_images(self.bids_dir, participant, "T1w", "anat")
+        return misnamed_images(self.bids_dir, participant, "T1w")
 
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.

@@ -22,9 +22,11 @@ _TEXTS = frozenset(["json", "tsv", "csv", "txt", "md", "html", "xml", "bval", "b
 # What stands in the names of images, or of folders, that are none by name: in any case.
 _LIKE = {
     "pet": (re.compile(r"pet|suvr?|amyloid|pib", re.IGNORECASE), ("pet",)),
-    "anat": (re.compile(r"t1|mpr|spgr|anat", re.IGNORECASE), ("anat", "mri", "mr")),
+    "T1w": (re.compile(r"t1|mpr|spgr|anat", re.IGNORECASE), ("anat", "mri", "mr")),
 }
-_DATATYPES = frozenset(["anat", "dwi", "fmap", "func", "perf", "pet"])
+DATATYPES = {"pet": "pet", "T1w": "anat"}
+"""Of images that are used, by their suffix."""
+_EVERY_DATATYPE = frozenset(["anat", "dwi", "fmap", "func", "perf", "pet"])
 _PERSON = re.compile(r"sub[-_ ]?\w", re.IGNORECASE)
 
 
@@ -36,14 +38,14 @@ class UnusedImage:
     reason: str
 
 
-def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | None) -> str | None:
+def problem_of(path: Path, bids_dir: Path, suffix: str | None) -> str | None:
     """Why an image is none of the raw dataset, by its name and its place; None when it is one.
 
     Parameters
     ----------
     path : below ``bids_dir``
     bids_dir : root of the dataset
-    suffix, datatype : what it should be; None for any
+    suffix : what it should be; None for any
 
     Returns
     -------
@@ -54,8 +56,9 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None, datatype: str | N
         return "its name has no sub-"
     kind = path.parent.name
     own = [f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities]
-    if list(path.relative_to(bids_dir).parts[:-1]) != [*own, datatype or kind]:
-        return f"it does not lie in {'/'.join([*own, datatype or kind])}/, where its name belongs"
+    folders = [*own, DATATYPES.get(suffix or "", kind)]
+    if list(path.relative_to(bids_dir).parts[:-1]) != folders:
+        return f"it does not lie in {'/'.join(folders)}/, where its name belongs"
     if suffix is not None and suffix_of(path) != suffix:
         return f"its suffix is {suffix_of(path)}, not {suffix}"
     keys = [part.split("-", 1)[0] for part in bids_stem(path).split("_") if "-" in part]
@@ -84,22 +87,20 @@ def suffix_of(path: Path) -> str:
     return bids_stem(path).rsplit("_", 1)[-1]
 
 
-def misnamed_images(
-    bids_dir: Path, participant: str, suffix: str, datatype: str
-) -> list[UnusedImage]:
+def misnamed_images(bids_dir: Path, participant: str, suffix: str) -> list[UnusedImage]:
     """Images of a participant that may be meant as PET or T1w, for one who has none of these.
 
     Parameters
     ----------
     bids_dir : root of the raw dataset
     participant : label without ``sub-``
-    suffix, datatype : ``pet`` and ``pet``, or ``T1w`` and ``anat``
+    suffix : ``pet`` or ``T1w``
 
     Returns
     -------
     list of UnusedImage
     """
-    names, folders = _LIKE[datatype]
+    names, folders = _LIKE[suffix]
     unused = []
     for path in sorted((bids_dir / f"sub-{participant}").rglob("*")):
         endings = path.name.lower().split(".")[1:]
@@ -107,11 +108,11 @@ def misnamed_images(
             continue
         above = {folder.lower() for folder in path.relative_to(bids_dir).parts[1:-1]}
         name = path.name.removeprefix(f"sub-{participant}")  # a label may look like one: PET01
-        if name != path.name and path.parent.name in _DATATYPES:
+        if name != path.name and path.parent.name in _EVERY_DATATYPE:
             name = suffix_of(path)  # acq-petmr, task-competition
         if above.isdisjoint(folders) and not names.search(name):
             continue
-        if (reason := _reason(path, bids_dir, suffix, datatype)) is not None:
+        if (reason := _reason(path, bids_dir, suffix)) is not None:
             unused.append(UnusedImage(path, reason))
     return unused
 
@@ -137,14 +138,14 @@ def misnamed_people(bids_dir: Path) -> Iterator[str]:
         yield worded("dataset", "misnamed", folder=bids_dir / name)
 
 
-def _reason(path: Path, bids_dir: Path, suffix: str, datatype: str) -> str | None:
+def _reason(path: Path, bids_dir: Path, suffix: str) -> str | None:
     """What is wrong with an image; None for one that filters alone leave out."""
     if path.is_dir():
         return "it is a folder"
     ending = "." + path.name.partition(".")[2]
     if ending not in NIFTI:
         return f"its ending is {ending}, not .nii or .nii.gz"
-    if reason := problem_of(path, bids_dir, suffix, datatype):
+    if reason := problem_of(path, bids_dir, suffix):
         return reason
     is_magnitude = parse_entities(path).get("part", "mag") == "mag"
     return None if is_magnitude else "it is not a magnitude image"

@@ -263,7 +263,7 @@ def _without_pet(bids_dir: Path, people: Iterable[str]) -> Iterator[str]:
     """Sentences about participants without a PET, and about images of theirs that may be one."""
     plain = []
     for label in sorted(people, key=natural):
-        unused = misnamed_images(bids_dir, label, "pet", "pet")
+        unused = misnamed_images(bids_dir, label, "pet")
         reasons = some((f"{image.path.name}: {image.reason}" for image in unused), _MOST_IMAGES)
         if reasons:
             yield f"sub-{label}: {worded('dataset', 'no-pet')}; not used: {reasons}"
