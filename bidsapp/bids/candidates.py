@@ -12,7 +12,7 @@ from typing import Any
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.bids.pet_kind import kind_findings, other_modality, unquantifiable
 from bidsapp.bids.pet_metadata import PetTiming, check_decay, missing_keys, read_timing
-from bidsapp.bids.raw_dataset import RawDataset, RawImage
+from bidsapp.bids.raw_dataset import RawDataset, RawImage, sidecar_files
 from bidsapp.bids.stated import flags_of
 from bidsapp.bids.values import as_list, number_in
 from bidsapp.bids.windows import is_in_window
@@ -115,7 +115,7 @@ def _coarse(grid: Grid) -> tuple[Flag, ...]:
 def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:
     """Error that names all that a sidecar lacks at once, and the file to write it into."""
     listed = ", ".join(keys)
-    if not (files := dataset.sidecar_files(pet)):
+    if not (files := sidecar_files(pet, dataset.bids_dir)):
         return refused("sidecar", "none", pet=pet, name=sidecar_path(pet.path).name, listed=listed)
     verb = "is" if len(keys) == 1 else "are"
     return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)

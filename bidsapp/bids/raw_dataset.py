@@ -27,7 +27,7 @@ from bidsapp.bids.covariates import (
     without_dates,
 )
 from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
-from bidsapp.bids.raw_names import UnusedImage, misnamed_images, suffix_of
+from bidsapp.bids.raw_names import UnusedImage, suffix_of
 from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
 from bidsapp.data import read_table
@@ -120,19 +120,6 @@ class RawDataset:
     def _people_with_t1w(self) -> set[str]:
         return {t1w.participant for t1w in self.every_t1w}
 
-    def other_anatomy(self, participant: str) -> list[UnusedImage]:
-        """Images of a participant that might be taken for a T1w and are none, and why.
-
-        Parameters
-        ----------
-        participant : label without ``sub-``
-
-        Returns
-        -------
-        list of UnusedImage
-        """
-        return misnamed_images(self.bids_dir, participant, "T1w")
-
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
 
@@ -174,19 +161,6 @@ class RawDataset:
             return self.sidecar(image)
         except CentipetError:
             return {}
-
-    def sidecar_files(self, image: RawImage) -> list[Path]:
-        """JSON files that apply to an image, the nearest last.
-
-        Parameters
-        ----------
-        image : of the dataset
-
-        Returns
-        -------
-        list of Path
-        """
-        return _applying(image, self.bids_dir)
 
     def acquired(self, image: RawImage) -> datetime | None:
         """When an image was made: ``acq_time`` of its ``scans.tsv``, else of its session.
@@ -396,7 +370,7 @@ class RawDataset:
 def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     alike: dict[tuple[Path, int], dict[str, tuple[Path, Any]]] = defaultdict(dict)
-    for path in _applying(image, bids_dir):
+    for path in sidecar_files(image, bids_dir):
         farther = [flag for flag in flags_of(merged) if flag.code == CASE]
         content = in_right_case(read_object(path), path)
         said = alike[path.parent, len(parse_entities(path))]
@@ -411,8 +385,18 @@ def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
     return merged
 
 
-def _applying(image: RawImage, bids_dir: Path) -> list[Path]:
-    """JSON files that apply to an image by the inheritance principle, the nearest last."""
+def sidecar_files(image: RawImage, bids_dir: Path) -> list[Path]:
+    """JSON files that apply to an image by the inheritance principle, the nearest last.
+
+    Parameters
+    ----------
+    image : of the dataset
+    bids_dir : its root
+
+    Returns
+    -------
+    list of Path
+    """
     suffix, sidecars = suffix_of(image.path), []
     for folder in _around(image.path.parent, bids_dir):
         applying = [

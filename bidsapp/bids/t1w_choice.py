@@ -11,6 +11,7 @@ from typing import Any
 
 from bidsapp.bids.limits import FAR_T1W, LEAST_EXTENT_MM, LEAST_SLICES, THICKEST_SLICE_MM
 from bidsapp.bids.raw_dataset import RawDataset, RawImage
+from bidsapp.bids.raw_names import misnamed_images
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.data.series_texts import (
@@ -98,7 +99,7 @@ def _without_t1w(pet: RawImage, dataset: RawDataset) -> Flag:
     """
     if dataset.is_filtered_out(pet.participant):
         raise refused("filter-file", "none-left", pet=pet)
-    others = dataset.other_anatomy(pet.participant)
+    others = misnamed_images(dataset.bids_dir, pet.participant, "T1w")
     if not others:
         return NO_T1W
     reasons = some((f"{other.path.name} ({other.reason})" for other in others), _SHOWN)
