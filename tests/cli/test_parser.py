@@ -324,7 +324,8 @@ def test_kinetics_by_default_and_by_choice():
     "options",
     [
         ["--kinetics", "patlak"], ["--kinetics", "none", "srtm"], ["--pvc", "none", "gtm"],
-        ["--t-star", "-1"], ["--t-end", "0"], ["--k2-prime", "nan"], ["--pvc", "labbe"],
+        ["--t-star", "-1"], ["--t-end", "0"], ["--k2-prime", "nan"], ["--k2-prime", "0.002"],
+        ["--pvc", "labbe"],
     ],
 )  # fmt: skip
 def test_senseless_models_are_refused(options):
