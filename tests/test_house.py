@@ -16,6 +16,7 @@ import bad_inputs
 import broken_images
 import pytest
 import yaml
+from packaging.version import Version
 from syntax import nodes
 
 import bidsapp
@@ -113,15 +114,23 @@ def test_every_layer_of_the_linter_stands_on_the_page():
 def test_citation_is_that_of_this_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert str(citation["version"]) == bidsapp.__version__
+    assert str(citation["version"]) == last_release()
     assert citation["license"] == project["license"].split(" AND ")[0]  # then those of the data
     assert citation["authors"][0]["name"] == project["authors"][0]["name"]
     assert citation["keywords"] == project["keywords"]
 
 
-def test_changelog_begins_with_what_is_not_released_and_has_this_release():
-    heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert heads[0] == "[Unreleased]" and heads[1].startswith(f"[{bidsapp.__version__}]")
+def last_release():
+    heads = re.findall(r"^## \[(.*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    return heads[1]
+
+
+def test_the_version_is_that_of_the_last_release_or_leads_to_the_next():
+    version = Version(bidsapp.__version__)
+    assert version == Version(last_release()) or (
+        version.is_devrelease and version > Version(last_release())
+    )
 
 
 def functions(folder):

@@ -13,14 +13,14 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.resample import sample
-from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
+from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
 from bidsapp.core.grid.volume import Volume, mask_slices
 from bidsapp.core.registration.head import Head
 
 FINE_MM = 4.0  # what a Gaussian of this width removes
 BAND_MM = (8.0, 20.0)  # what one removes and the other leaves: coarse structure
-DEPTH = 2  # voxels from the surface of the brain, whose edge every image shows
-LEAST_VOXELS = 1000
+DEPTH_MM = 4.0  # from the surface of the brain, whose edge every image shows
+LEAST_VOXELS = 5000  # 40 ml
 
 
 def fine_detail(image: Volume, head: Head, matrix: Matrix) -> float | None:
@@ -41,26 +41,41 @@ def fine_detail(image: Volume, head: Head, matrix: Matrix) -> float | None:
         one of the two has no structure, or too little of the brain was measured.
     """
     brain = head.outside_mm <= 0
-    box = mask_slices(brain, DEPTH)
+    box = mask_slices(brain, 2)
     corner = transform(head.t1w.affine, np.array([part.start for part in box], np.float64))
     affine = head.t1w.affine.copy()
     affine[:3, 3] = corner
     world = Volume(brain[box], affine).grid.world()
     values = sample(image, transform(matrix, world))
     known = brain[box] & np.isfinite(values)
-    deep = binary_erosion(known, iterations=DEPTH)
-    if np.count_nonzero(deep) < LEAST_VOXELS:
+    if np.count_nonzero(known) < LEAST_VOXELS:
         return None
-    weight = known.astype(np.float32)
     both = np.where(known, [values, head.t1w.data[box]], 0)
-    per_voxel = FWHM_PER_SIGMA * head.t1w.grid.voxel_size
-    narrow, wide, narrowest = (
-        np.stack([gaussian_filter(part, fwhm / per_voxel)[deep] for part in (*both, weight)])
-        for fwhm in (*BAND_MM, FINE_MM)
-    )
-    fine = both[:, deep] - narrowest[:2] / narrowest[2]
-    coarse = narrow[:2] / narrow[2] - wide[:2] / wide[2]
+    edge_mm = head.t1w.grid.voxel_size
+    fine = _structure(both, known.astype(np.float32), (0.0, FINE_MM), edge_mm)
+    halves = [block_mean(part, (2, 2, 2)) for part in (*both, known)]
+    coarse = _structure(np.stack(halves[:2]), halves[2], BAND_MM, 2 * edge_mm)
+    if not fine.size or not coarse.size:
+        return None
     (of_image, of_t1w), of_detail = (coarse**2).mean(axis=1), (fine[1] ** 2).mean()
     if not min(of_image, of_t1w, of_detail) > 0:
         return None
     return float(abs((fine[0] * fine[1]).mean()) / of_detail * np.sqrt(of_t1w / of_image))
+
+
+def _structure(
+    both: Float32, weight: Float32, band_mm: tuple[float, float], edge_mm: Float64
+) -> Float32:
+    """What the first blur leaves and the second one removes, at voxels deep in the brain, (2, N).
+
+    Blurs are means over known voxels, of which ``weight`` is the part.
+    """
+    deep = binary_erosion(weight > 0.99, iterations=round(DEPTH_MM / float(edge_mm.max())))
+
+    def blurred(fwhm_mm: float) -> Float32:
+        sigma = fwhm_mm / FWHM_PER_SIGMA / edge_mm
+        *sums, share = (gaussian_filter(part, sigma)[deep] for part in (*both, weight))
+        return np.stack(sums) / share
+
+    narrow, wide = map(blurred, band_mm)
+    return narrow - wide
