@@ -2,7 +2,7 @@
 
 A frame that motion correction did not move is in the image as it was scanned, so its means come
 out the same; one that was moved has been interpolated once more than when it was measured, and
-only a gross error shows.
+only a gross error shows; what it was moved out of the field of view for is no measurement.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.core.grid.alignment import transform
 from bidsapp.core.grid.resample import common_box, sample
+from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.regions import region_means
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames
 from bidsapp.verify.differences import How, Tolerance, agree
 from bidsapp.verify.file_hashes import Findings
-from bidsapp.verify.numbers import StoredScan, read_rows
+from bidsapp.verify.numbers import StoredScan, read_rows, with_holes
 
 _TIMES = ("frame_start", "frame_end")
 _STILL, _MOVED = Tolerance(1e-4), 0.05
@@ -52,11 +53,13 @@ def check_curves(scan: StoredScan, findings: Findings) -> None:
     box = common_box(frame.data for frame in read_frames(path))
     means: dict[str, list[NDArray[np.float64]]] = {name: [] for name in wanted}
     image = np.full(inside.shape, np.nan, np.float32)
-    for frame in read_frames(path):
-        image[inside] = sample(frame, points, box)
+    still = _still(scan, len(read_rows(scan.output_dir / str(tables[next(iter(wanted))]))))
+    for index, frame in enumerate(read_frames(path)):
+        moved = index < len(still) and not still[index]  # its zeros are mostly not measured
+        source = Volume(with_holes(frame), frame.affine) if moved else frame
+        image[inside] = sample(source, points, box)
         for name, regions in wanted.items():
             means[name].append(region_means(image, regions))
-    still = _still(scan, len(next(iter(means.values()))))
     for atlas in chosen_atlases(scan.processing):
         if atlas.name in wanted:
             volume = np.diff(atlas.measured.starts) * 0.008
@@ -75,9 +78,10 @@ def _compare(
 ) -> None:
     stored = read_rows(scan.output_dir / name)
     findings.files[name] = How.NUMBERS
-    if len(stored) != len(still):
+    n_frames = len(next(iter(curves.values())))
+    if not len(stored) == n_frames == len(still):
         findings.differ(
-            name, "number of rows", len(stored), len(still), "frames has the dynamic image"
+            name, "number of rows", len(stored), n_frames, "frames of the dynamic image"
         )
         return
     for region, curve in curves.items():

@@ -191,7 +191,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     way = replace(scan.processing, voi_mm=2)  # as the image on disk is
     scale = scale_for(way, code, normalisation=scan.normalisation)
     partly = any(row.coverage != 1.0 for row in record.voi.values())
-    image = Volume(_holes(pet) if partly else pet.data, pet.affine)
+    image = Volume(with_holes(pet) if partly else pet.data, pet.affine)
     try:
         derived = quantified(
             image,
@@ -268,7 +268,7 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     own_line = "calibration" in _own(scan)
     whole, holes = (
         measure_atlases(image, space, processing=processing, lines=lines)
-        for image in (_values(pet), _holes(pet))
+        for image in (_values(pet), with_holes(pet))
     )
     tolerances = _tolerances(processing)
     for atlas in whole.columns:
@@ -434,7 +434,16 @@ def _values(image: Volume) -> NDArray[np.float32]:
     return np.asarray(image.data, np.float32)
 
 
-def _holes(image: Volume) -> NDArray[np.float32]:
-    """NaN where an image on disk is zero: there nothing was measured."""
+def with_holes(image: Volume) -> NDArray[np.float32]:
+    """NaN where an image on disk is zero: there nothing was measured.
+
+    Parameters
+    ----------
+    image : of any shape
+
+    Returns
+    -------
+    ndarray of float32
+    """
     data = _values(image)
     return np.where(data == 0, np.float32(np.nan), data)
