@@ -126,9 +126,9 @@ def damaged_records(folder: Path, number: int, seed: int = 0) -> Counter[str]:
             damaged = mutated(whole_record(entities), random)
             paths.append(write(folder, json.dumps(damaged), entities))
         assert _rows_of_the_good(folder) == alone, f"records {first} and on, seed {seed}"
-        code, told = _told(verify, [str(folder)])
-        assert code == 1 and "Traceback" not in told, told
-        assert "cannot be made again" not in told, told
+        code, printed = _told(verify, [str(folder)])
+        assert code == 1 and "Traceback" not in printed, printed
+        assert "cannot be made again" not in printed, printed
         for path in paths:
             record = read_record(path, folder)
             odd = any(flag.code == "record-damaged" for flag in record.flags)
@@ -160,8 +160,10 @@ def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         with patch("bidsapp.execution.engine.run", return_value=[]), patch(
             "bidsapp.cli.participant.write_pages", return_value=[]
         ):  # fmt: skip
-            code, told = _told(centipet, [str(raw.root), str(out), "participant", *options])
-        assert code == 1 and "Traceback" not in told and "fault of CentiPET" not in told, told
+            code, printed = _told(centipet, [str(raw.root), str(out), "participant", *options])
+        assert code == 1 and "Traceback" not in printed and "fault of CentiPET" not in printed, (
+            printed
+        )
         for name in ("sub-good1", "sub-good2", *odd):
             record = read_record(out / name / "pet" / f"{name}_trc-FBB_centiloid.json", out)
             if name in odd:
@@ -195,9 +197,9 @@ def damaged_options(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         with patch("bidsapp.execution.engine.run", return_value=[]), patch(
             "bidsapp.cli.participant.write_pages", return_value=[]
         ):  # fmt: skip
-            code, told = _told(centipet, [*base, option, value, *more])
-        assert code in (0, 1, 18, 64, 65, 66), (option, code, told, path.read_bytes()[:2000])
-        assert "Traceback" not in told and "fault of CentiPET" not in told, (option, told)
+            code, printed = _told(centipet, [*base, option, value, *more])
+        assert code in (0, 1, 18, 64, 65, 66), (option, code, printed, path.read_bytes()[:2000])
+        assert "Traceback" not in printed and "fault of CentiPET" not in printed, (option, printed)
         fates["accepted" if code in (0, 1) else f"refused with {code}"] += 1
     return fates
 
@@ -277,8 +279,8 @@ def _toml(value: Any) -> str:
 
 def _rows_of_the_good(folder: Path) -> list[dict[str, str]]:
     """Rows of the group table for scans that nobody damaged, without what depends on the others."""
-    code, told = _told(centipet, [str(folder / "raw"), str(folder), "group"])
-    assert code == 0 and "Traceback" not in told, told
+    code, printed = _told(centipet, [str(folder / "raw"), str(folder), "group"])
+    assert code == 0 and "Traceback" not in printed, printed
     rows = table_rows(folder / "group_centiloid.tsv")
     good = [row for row in rows if not row["participant_id"].startswith("sub-odd")]
     own = ("participant_id", "session_id", "status", "centiloid", "suvr_wc", "age", "years", "band")

@@ -94,7 +94,7 @@ def test_no_pinned_or_allowed_version_has_a_flaw_we_know_of():
 def test_the_metadata_name_every_licence_of_what_is_shipped():
     """By the words of the tables that name them; each text lies beside the data."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    told = set(project["license"].split(" AND "))
+    licences = set(project["license"].split(" AND "))
     provenance = json.loads((ROOT / "bidsapp/data/resources/provenance.json").read_text())
     atlases = tomllib.loads((ROOT / "bidsapp/data/atlases.toml").read_text())
     texts = [*re.findall(r'"licence": "([^"]+)"', json.dumps(provenance)),
@@ -105,7 +105,7 @@ def test_the_metadata_name_every_licence_of_what_is_shipped():
     }  # fmt: skip
     found = [{name for word, name in words.items() if word in text} for text in texts]
     assert len(texts) > 8 and all(found)
-    assert set().union(*found) | {"Apache-2.0"} == told
+    assert set().union(*found) | {"Apache-2.0"} == licences
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert f'image.licenses="{project["license"]}"' in dockerfile
     assert "bidsapp/data/licenses/*" in project["license-files"]

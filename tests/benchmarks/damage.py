@@ -289,13 +289,13 @@ def outcome(
     With an affine the PET is placed anew.
     """
     limits = read_table("limits")
-    to_pet, placing, told = person.to_pet, {}, ()
+    to_pet, placing, findings = person.to_pet, {}, ()
     if affine is not None:
         fit = person.registered(frames, affine)
         to_pet = fit.matrix
         stretch = float(np.abs(np.linalg.eigvalsh(fit.strain)).max())
         placing = {"pet_t1w_stretch": stretch, "pet_fwhm_mm": fit.fwhm_mm}
-        told = (
+        findings = (
             *position_findings(fit),
             *strain_findings(fit.strain, limits),
             *flagged({"pet_fwhm_mm": fit.fwhm_mm}, limits),
@@ -329,7 +329,7 @@ def outcome(
     except BadDataError as error:
         return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
     numbers = placing | dict(found.record.qc)
-    flags = [flag.code for flag in told] + [flag.code for flag in found.record.flags]
+    flags = [flag.code for flag in findings] + [flag.code for flag in found.record.flags]
     flags += [flag.code for flag in flagged({"centiloid": value}, limits)]
     ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
     if farthest := outlying_frame(ratios):

@@ -38,8 +38,8 @@ def main() -> None:
             begin = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
                 fates: Counter[str] = try_many(Path(folder), number, given.seed)
-            told = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
-            print(f"{number} {name} in {time.monotonic() - begin:.0f} s: {told}", flush=True)
+            summary = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
+            print(f"{number} {name} in {time.monotonic() - begin:.0f} s: {summary}", flush=True)
 
 
 if __name__ == "__main__":

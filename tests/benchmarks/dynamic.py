@@ -80,9 +80,9 @@ def make_study(bids_dir: Path, label: str, made: Path, n_frames: int) -> list[Ma
 def position_errors(out: Path, label: str, moves: list[Matrix], points: np.ndarray) -> np.ndarray:
     """Distance of each position found from the true one, mm, mean over ``points``."""
     path = out / f"sub-{label}" / "pet" / f"sub-{label}_trc-FBB_desc-confounds_timeseries.json"
-    told = json.loads(path.read_text())
-    back = inverse(moves[told["ReferenceFrame"]])
-    found = np.array(told["ReferenceToFrame"])
+    record = json.loads(path.read_text())
+    back = inverse(moves[record["ReferenceFrame"]])
+    found = np.array(record["ReferenceToFrame"])
     return np.array([
         displacement(matrix, move @ back, points)
         for matrix, move in zip(found, moves, strict=True)

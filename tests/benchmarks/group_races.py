@@ -191,8 +191,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        told = race(Path(folder), rounds=given.rounds, writers=given.writers, groups=given.groups)
-        print(f"{told}; {time.monotonic() - begin:.0f} s")
+        counts = race(Path(folder), rounds=given.rounds, writers=given.writers, groups=given.groups)
+        print(f"{counts}; {time.monotonic() - begin:.0f} s")
 
 
 if __name__ == "__main__":

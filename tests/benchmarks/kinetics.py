@@ -68,8 +68,8 @@ def regions(n_scans: int) -> None:
             bias = 100 * np.abs(np.nanmean(values, axis=0) / made.DVR - 1).max(axis=1)
             spread = np.nanstd(values, axis=0)
             honest = np.median(np.nanmean(errors, axis=0) / spread, axis=1)
-            for told in (bias, 100 * (spread / made.DVR).max(axis=1), honest):
-                print(f"{frames:24s}" + "".join(f"{value:10.2f}" for value in told))
+            for column in (bias, 100 * (spread / made.DVR).max(axis=1), honest):
+                print(f"{frames:24s}" + "".join(f"{value:10.2f}" for value in column))
 
 
 def images(n_voxels: int) -> None:

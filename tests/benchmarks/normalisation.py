@@ -287,8 +287,8 @@ def main() -> None:
         row = measure(case, template, options.checks)
         rows.append(row)
         shown = {k: v for k, v in row.items() if not k.startswith(("q_", "standard"))}
-        told = (f"{k}={v:.2f}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items())
-        print(*told, flush=True)
+        cells = (f"{k}={v:.2f}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items())
+        print(*cells, flush=True)
         if options.o:
             pd.DataFrame(rows).to_csv(options.o, sep="\t", index=False)
     print(summary(pd.DataFrame(rows)))

@@ -77,10 +77,10 @@ def main(labels: Path, t1ws: list[Path]) -> None:
                 numbers_of[what].append(fit(parcellation(data, at), tissues, brain))
         for what, rows in numbers_of.items():
             inside, here, beside = np.array(rows).T
-            told = [
+            cells = [
                 f"{v.min():.2f}-{v.max():.2f}" for v in (inside, here, here / np.fmax(beside, 1e-9))
             ]
-            print(kind, what, len(rows), *told, sep="\t", flush=True)
+            print(kind, what, len(rows), *cells, sep="\t", flush=True)
 
 
 def _tried(name, heads, numbers, place, centre):

@@ -142,8 +142,8 @@ def plots(folder: Path, stem: str, rows: pd.DataFrame) -> list[str]:
 
 def flagged(rows: pd.DataFrame) -> str:
     """Who is flagged, and how many have no number."""
-    told = rows["flags"].fillna("").astype(str)
-    noted = [f"{name} ({flags})" for name, flags in told.items() if flags not in ("", "n/a")]
+    codes = rows["flags"].fillna("").astype(str)
+    noted = [f"{name} ({flags})" for name, flags in codes.items() if flags not in ("", "n/a")]
     without = list(rows.index[rows["wc"].isna()])
     return f"Flags: {'; '.join(noted) or 'none'}. Without a number: {', '.join(without) or 'none'}."
 

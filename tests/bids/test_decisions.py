@@ -31,7 +31,9 @@ def decided(tmp_path_factory):
 def test_every_input_has_its_outcome(decided, name):
     case = DECISIONS[name]
     found = decided[case.outcome].get(name)
-    assert found is not None, {outcome: told.get(name) for outcome, told in decided.items()}
+    assert found is not None, {
+        outcome: sentences.get(name) for outcome, sentences in decided.items()
+    }
     assert found == [] if case.outcome == RUN and not case.word else case.word in found
 
 

@@ -116,15 +116,15 @@ def test_description(derivatives, raw):
 
 
 @pytest.mark.parametrize(
-    ("authors", "told"), [(["A", "B"], ["A", "B"]), ("A", None), ([], None), ([1], None)]
+    ("authors", "expected"), [(["A", "B"], ["A", "B"]), ("A", None), ([], None), ([1], None)]
 )
-def test_authors_are_those_of_the_raw_dataset(raw, tmp_path, authors, told):
+def test_authors_are_those_of_the_raw_dataset(raw, tmp_path, authors, expected):
     """Nobody is made up where it names none."""
     path = raw.root / "dataset_description.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"Authors": authors}))
     write_root_files(tmp_path / "out", raw.root)
     content = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
-    assert content.get("Authors") == told
+    assert content.get("Authors") == expected
 
 
 def test_every_desc_label_is_described(derivatives):

@@ -196,9 +196,9 @@ def test_one_image_of_two_people_counts_for_the_first_and_is_told_at_both(judged
     )
     assert [pair.participant for pair in pairs] == ["1"]
     assert [error.split(": ")[0].rpartition(" ")[2] for error in errors] == ["pet", "t1w", "pet"]
-    told = [flag["message"] for flag in pairs[0].sidecar["CentiPET"]["Flags"]
+    messages = [flag["message"] for flag in pairs[0].sidecar["CentiPET"]["Flags"]
             if flag["code"] == "image-twice"]  # fmt: skip
-    assert len(told) == 2 and "line 3" in told[0] and "line 4" in told[1]
+    assert len(messages) == 2 and "line 3" in messages[0] and "line 4" in messages[1]
 
 
 def test_rows_that_would_have_one_name_are_told(judged):
@@ -228,8 +228,8 @@ def test_a_table_that_is_none_is_refused(images, tmp_path):
         with pytest.raises(BadDataError, match=said):
             read_pairs(table)
     table.write_text("Participant;PET;Tracer;age\n1;a.nii;FBB;70\n")
-    (row,), told = read_pairs(table)
-    assert row.get("pet") == "a.nii" and "age" in told[-1] and "';'" in told[0]
+    (row,), sentences = read_pairs(table)
+    assert row.get("pet") == "a.nii" and "age" in sentences[-1] and "';'" in sentences[0]
 
 
 def test_a_json_beside_the_image_counts_where_nothing_is_stated(judged, images, tmp_path):

@@ -269,6 +269,6 @@ def test_the_tracer_under_acq_is_told_with_what_to_do(raw):
 
 def test_what_the_tables_lack_is_told_of_those_who_are_asked_for(raw_study):
     (raw_study.root / "participants.tsv").write_text("participant_id\tage\n01\t70\n")
-    told = table_problems(read_dataset(raw_study.root, Filters()))
-    assert told == ["participants.tsv: 01 was read as sub-01",
+    problems = table_problems(read_dataset(raw_study.root, Filters()))
+    assert problems == ["participants.tsv: 01 was read as sub-01",
                     "participants.tsv: has no row of sub-02"]  # fmt: skip

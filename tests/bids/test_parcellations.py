@@ -29,8 +29,8 @@ def found(root, option, *, session=None):
     given = parse(["/in", "/out", "participant", *option]).processing
     scan = with_parcellations(scan_plan("1", session), given)
     files = [one.image.relative_to(root).as_posix() for one in scan.parcellations]
-    [told] = [f.message for f in scan.flags if f.code == "parcellation-missing"] or [""]
-    return files, told
+    [message] = [f.message for f in scan.flags if f.code == "parcellation-missing"] or [""]
+    return files, message
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,11 @@ def test_programs_are_known_by_where_they_write(tmp_path, program, session, othe
 
 def test_a_participant_without_is_told_of_with_what_was_looked_for(tmp_path):
     touched(tmp_path, "sub-2/mri/aparc+aseg.mgz")
-    files, told = found(tmp_path, ["--derivatives", f"freesurfer={tmp_path}"])
-    assert files == [] and "FreeSurferDK is missing: there is no sub-1/mri/aparc+aseg.mgz" in told
-    assert "FreeSurferDKT" not in told and "no region" in told  # which nobody has
+    files, message = found(tmp_path, ["--derivatives", f"freesurfer={tmp_path}"])
+    assert (
+        files == [] and "FreeSurferDK is missing: there is no sub-1/mri/aparc+aseg.mgz" in message
+    )
+    assert "FreeSurferDKT" not in message and "no region" in message  # which nobody has
 
 
 def test_what_a_program_wrote_for_nobody_is_told_once_and_flags_no_scan(tmp_path):
@@ -90,8 +92,8 @@ def test_patterns_of_the_user_find_the_file_of_the_participant(tmp_path):
 def test_of_two_that_may_be_right_none_is_taken(tmp_path):
     touched(tmp_path, "sub-1_a_dseg.nii.gz", "sub-1_b_dseg.nii.gz")
     option = ["--atlas", f"Own={tmp_path}/sub-{{participant}}_*_dseg.nii.gz"]
-    files, told = found(tmp_path, option)
-    assert files == [] and "sub-1_a_dseg.nii.gz" in told and "none was taken" in told
+    files, message = found(tmp_path, option)
+    assert files == [] and "sub-1_a_dseg.nii.gz" in message and "none was taken" in message
 
 
 def test_without_a_t1w_of_its_own_a_scan_has_none(tmp_path):

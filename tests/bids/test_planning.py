@@ -188,8 +188,8 @@ def test_of_two_reconstructions_of_a_part_one_joins_each_scan(raw):
         ("a", ["a"]),
         ("b", ["b"]),
     ]
-    told = {skip.entities["rec"]: "activity over time" in skip.reason for skip in plan.skipped}
-    assert told == {"a": True, "b": True, "c": False}
+    dynamic = {skip.entities["rec"]: "activity over time" in skip.reason for skip in plan.skipped}
+    assert dynamic == {"a": True, "b": True, "c": False}
 
 
 def quarters(raw, minutes=(90, 95, 100, 105), **sidecar):
@@ -344,12 +344,12 @@ def test_flag_light_and_table_say_the_same_of_the_window(
     flagged = any(flag.code.startswith("window-") for flag in scan.flags)
     assert flagged == (verdict == "look")
     assert scan.window.coverage == pytest.approx(coverage)
-    told = finished_record(scan.entities) | {
+    content = finished_record(scan.entities) | {
         name: value
         for name, value in plain(planned_record(scan, raw.root)).items()
         if "window" in name or name == "flags"
     }
-    record = read_record(write(raw.root, told, scan.entities), raw.root)
+    record = read_record(write(raw.root, content, scan.entities), raw.root)
     (light,) = [light for light in lights(record) if light.name == "window"]
     assert (light.word, light.colour == "green") == (verdict, not flagged)
     assert light.verdict.startswith(f"{100 * coverage:.0f} % of")
@@ -494,8 +494,12 @@ def test_a_t1w_more_than_a_year_away_is_flagged(raw, table):
 
 def test_flags_of_the_conversion_are_flags_of_the_scan(raw):
     raw.t1w("sub-1")
-    told = [{"code": "t1w-far", "message": "far"}, {"code": "times", "message": "odd"}, "nonsense"]
-    raw.pet("sub-1_trc-FBB", CentiPET={"Flags": told})
+    stated = [
+        {"code": "t1w-far", "message": "far"},
+        {"code": "times", "message": "odd"},
+        "nonsense",
+    ]
+    raw.pet("sub-1_trc-FBB", CentiPET={"Flags": stated})
     (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
     assert [(flag.code, flag.message) for flag in scan.flags] == [
         ("t1w-far", "far"),
@@ -518,8 +522,10 @@ def test_site_and_time_of_a_scan_are_told(raw):
     (raw.root / "sub-02" / "sub-02_sessions.tsv").write_text(moved)
     scans = "filename\tacq_time\npet/sub-01_ses-a_trc-FBB_pet.nii.gz\t2020-01-02T09:00:00\n"
     (raw.root / "sub-01" / "ses-a" / "sub-01_ses-a_scans.tsv").write_text(scans)
-    told = [(scan.site, scan.acquired and scan.acquired.isoformat()) for scan in plan_of(raw).scans]
-    assert told == [
+    sites_and_times = [
+        (scan.site, scan.acquired and scan.acquired.isoformat()) for scan in plan_of(raw).scans
+    ]
+    assert sites_and_times == [
         ("Clinic", "2020-01-02T09:00:00"), (None, "2022-01-01T10:00:00"), ("Oslo", None),
         ("Bergen", None),
     ]  # fmt: skip
@@ -548,9 +554,9 @@ def test_what_the_raw_tables_and_the_sidecar_say_is_told_without_dates(raw):
     (scan,) = plan_of(raw).scans
     assert scan.about["participant"] == {"age": "71.5", "weight": None, "id": "20259999"}
     assert scan.about["session"] == {"mmse": "29"}
-    told = scan.about["acquisition"]
-    assert (told["Manufacturer"], told["ReconMethodName"]) == ("Siemens", "OSEM")
-    assert "BodyPart" not in told
+    acquisition = scan.about["acquisition"]
+    assert (acquisition["Manufacturer"], acquisition["ReconMethodName"]) == ("Siemens", "OSEM")
+    assert "BodyPart" not in acquisition
 
 
 def test_people_whose_scan_cannot_be_used_keep_their_columns(raw):
@@ -584,16 +590,16 @@ def test_two_images_of_one_time_are_told(raw, case):
     raw.pet(names[0], TimeZero="10:00:00")
     raw.pet(names[1], **{"TimeZero": "10:00:00", **sidecar})
     scans = plan_of(raw).scans
-    told = ["same-acquisition" in codes(scan) for scan in scans]
-    assert told == [case in SAME] * 2
+    flagged = ["same-acquisition" in codes(scan) for scan in scans]
+    assert flagged == [case in SAME] * 2
     if case in SAME:
         flags = [flag for scan in scans for flag in scan.flags]
         messages = [flag.message for flag in flags if flag.code == "same-acquisition"]
         assert all(f"{name}_pet.nii.gz" in text for text in messages for name in names)
 
 
-@pytest.mark.parametrize(("day", "told"), [("01", True), ("02", False)])
-def test_two_days_are_two_acquisitions(raw, day, told):
+@pytest.mark.parametrize(("day", "is_flagged"), [("01", True), ("02", False)])
+def test_two_days_are_two_acquisitions(raw, day, is_flagged):
     raw.t1w("sub-1")
     for run in "12":
         raw.pet(f"sub-1_trc-FBB_run-{run}")
@@ -602,4 +608,4 @@ def test_two_days_are_two_acquisitions(raw, day, told):
         "pet/sub-1_trc-FBB_run-1_pet.nii.gz\t2020-01-01T10:00:00\n"
         f"pet/sub-1_trc-FBB_run-2_pet.nii.gz\t2020-01-{day}T10:00:00\n"
     )
-    assert ["same-acquisition" in codes(scan) for scan in plan_of(raw).scans] == [told] * 2
+    assert ["same-acquisition" in codes(scan) for scan in plan_of(raw).scans] == [is_flagged] * 2

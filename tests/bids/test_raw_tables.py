@@ -20,7 +20,7 @@ def test_a_table_as_it_should_be(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         (GOOD.encode("utf-8-sig"), ""),
         (GOOD.replace("\n", "\r\n"), ""),
@@ -49,12 +49,12 @@ def test_a_table_as_it_should_be(tmp_path):
         ("site_id\tparticipant_id\tage\tname\n", "column 2"),
     ],
 )
-def test_what_can_be_read_is_read(tmp_path, raw, told):
+def test_what_can_be_read_is_read(tmp_path, raw, expected):
     table = read(tmp_path, raw)
     assert table.rows in (ROWS, {})
     assert bool(table.rows) == (b"Ann" in (raw if isinstance(raw, bytes) else raw.encode())
                                 .replace(b"\0", b""))  # fmt: skip
-    assert told in " ".join(table.problems) and bool(table.problems) == bool(told)
+    assert expected in " ".join(table.problems) and bool(table.problems) == bool(expected)
     assert all(sentence.startswith("participants.tsv: ") for sentence in table.problems)
 
 

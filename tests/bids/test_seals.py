@@ -78,11 +78,11 @@ def test_the_command_gives_the_same_options_again(typed, words, tmp_path):
 
 def test_every_option_that_changes_numbers_is_told(typed):
     processing, standard = typed(EVERYTHING.split()), Processing()
-    told = {
+    values = {
         f.name
         for f in fields(Processing)
         if getattr(processing, f.name) != getattr(standard, f.name)
     }
     others = {"target_resolution_mm", "longitudinal", "initial_transform", "derivatives"}
-    assert {f.name for f in fields(Processing)} - told <= others  # do not go with these
+    assert {f.name for f in fields(Processing)} - values <= others  # do not go with these
     assert options(standard) == []

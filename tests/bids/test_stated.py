@@ -119,12 +119,14 @@ def test_a_clock_that_contradicts_the_frames_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dose", "unit", "told"),
+    ("dose", "unit", "n_remarks"),
     [(300, "MBq", 0), (8.15, "mCi", 0), (8.15, "MBq", 1), (7, "mSV", 1), (0.3, "GBq", 0)],
 )
-def test_doses_that_are_hardly_in_their_unit_are_told(dose: float, unit: str, told: int) -> None:
+def test_doses_that_are_hardly_in_their_unit_are_told(
+    dose: float, unit: str, n_remarks: int
+) -> None:
     change = {"InjectedRadioactivity": dose, "InjectedRadioactivityUnits": unit}
-    assert codes(timing({**PET_SIDECAR, **change})) == ["dose"] * told
+    assert codes(timing({**PET_SIDECAR, **change})) == ["dose"] * n_remarks
 
 
 # -------------------------------------------------------------------------------------- stated

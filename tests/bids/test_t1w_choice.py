@@ -79,7 +79,7 @@ def grid(path, shape, edges):
     return path
 
 
-def told(path, **sidecar):
+def write_sidecar(path, **sidecar):
     path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(sidecar))
 
 
@@ -102,8 +102,8 @@ HEAD = ((40, 44, 40), (3.0, 3.0, 3.0))
     ],
 )
 def test_a_plain_name_loses_by_what_sidecar_and_grid_say(raw, plain, shape, sidecar, reason):
-    told(grid(raw.t1w(plain), *shape), **sidecar)
-    told(
+    write_sidecar(grid(raw.t1w(plain), *shape), **sidecar)
+    write_sidecar(
         grid(raw.t1w("sub-1_acq-mprage_rec-norm"), *HEAD),  # the plain sidecar applies to it, too
         ImageType="ORIGINAL", ContrastBolusIngredient="none", SeriesDescription="MPRAGE",
         SkullStripped=False,

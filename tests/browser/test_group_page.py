@@ -85,8 +85,8 @@ def test_against_age_the_line_is_that_of_least_squares(visit, cohort):
     slope, _ = np.polyfit(
         [float(row["age"]) for row in rows], [float(row["centiloid"]) for row in rows], 1
     )
-    told = f"All scans: first scans of 26 participants, {slope:.2f} CL per year, r 1.00"
-    assert told in page.inner_text("#explored")
+    sentence = f"All scans: first scans of 26 participants, {slope:.2f} CL per year, r 1.00"
+    assert sentence in page.inner_text("#explored")
     page.select_option("#colour", label="sex")
     assert page.inner_text("#explored").count("13 participants") == 2
 
@@ -164,8 +164,8 @@ def test_a_rating_is_kept_downloaded_and_read_back(visit, rated, tmp_path, width
         page.locator(".rating .download").first.click()
     table = tmp_path / "ratings.tsv"
     waiting.value.save_as(table)
-    ((rating,), told) = read_ratings(table)
-    assert told == [] and (rating.rating, rating.rater) == ("reject", "AB")
+    ((rating,), problems) = read_ratings(table)
+    assert problems == [] and (rating.rating, rating.rater) == ("reject", "AB")
     assert rating.comment == "'=moved, 'badly'"
     run_group(rated, Filters(), [table])
     rows = table_rows(rated / "group_centiloid.tsv")

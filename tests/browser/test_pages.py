@@ -82,12 +82,12 @@ def test_axe_finds_nothing_serious(visit, derivatives, screenshots, name, scheme
 def test_the_cross_hair_moves_all_planes_and_tells_values(visit, derivatives):
     page = with_viewer(visit, derivatives).page
     planes = ("axial", "coronal", "sagittal")
-    before, told = [hash_of(page, plane) for plane in planes], page.inner_text(".viewer output")
-    assert "SUVR" in told and "mm" in told
+    before, values = [hash_of(page, plane) for plane in planes], page.inner_text(".viewer output")
+    assert "SUVR" in values and "mm" in values
     box = page.locator("canvas[data-plane=axial]").bounding_box()
     page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
     assert all(old != hash_of(page, plane) for old, plane in zip(before, planes, strict=True))
-    assert page.inner_text(".viewer output") != told
+    assert page.inner_text(".viewer output") != values
 
 
 def test_the_value_at_the_cursor_is_that_of_the_image(visit, derivatives):
@@ -243,9 +243,9 @@ def test_the_first_screen_has_number_interval_person_and_pet(visit, derivatives,
     order = [page.locator(one).first.bounding_box()["y"] for one in
              (".value", "figure.glance svg", ".flags", ".checks", ".viewer")]  # fmt: skip
     assert order == sorted(order)
-    told = page.inner_text(".who")
+    shown = page.inner_text(".who")
     for words in ("71 years, F", "Siemens Biograph mCT", "300 MBq", "90 to 110 min"):
-        assert words in told
+        assert words in shown
 
 
 def test_green_checks_are_folded_and_unfold(visit, derivatives):
@@ -292,7 +292,7 @@ def test_labels_of_the_planes_are_the_readout_and_the_caption_is_the_space(
 def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, derivatives):
     """The T1w of this participant is the template: the same point is in the same region."""
     page = with_viewer(visit, derivatives).page
-    told = []
+    values = []
     for space in ("0", "1"):
         page.select_option("[data-input=space]", space)
         page.wait_for_selector(f".viewer[data-ready='{space}']")
@@ -302,8 +302,8 @@ def test_regions_are_outlined_in_both_spaces_at_the_same_place(visit, derivative
         before = hash_of(page, "coronal")
         page.locator("[data-input=outlines]").check()
         assert hash_of(page, "coronal") != before
-        told.append(page.inner_text(".viewer output").split(" \u00b7 ")[2:])
-    assert told[0] == told[1] and "whole cerebellum (wc)" in told[0]
+        values.append(page.inner_text(".viewer output").split(" \u00b7 ")[2:])
+    assert values[0] == values[1] and "whole cerebellum (wc)" in values[0]
 
 
 def test_zoom_magnifies_about_the_cross_hair_and_pans(visit, derivatives):
@@ -361,12 +361,12 @@ def test_frames_of_a_dynamic_scan_can_be_gone_through(visit, derivatives):
     assert not page.locator("[data-input=time]").is_visible()  # the template has none
     page.select_option("[data-input=space]", "1")
     page.wait_for_selector(".viewer[data-ready='1']")
-    told = []
+    values = []
     for frame, begin in (("1", "90.0"), ("2", "95.0")):
         page.locator("[data-input=time]").fill(frame)
         page.locator("[data-time]", has_text=begin).wait_for()
-        told.append(float(page.inner_text(".viewer output").split("kBq/ml ")[1].split(" ")[0]))
-    assert told[1] / told[0] == pytest.approx(2, rel=0.05) and 7 < told[1] < 10
+        values.append(float(page.inner_text(".viewer output").split("kBq/ml ")[1].split(" ")[0]))
+    assert values[1] / values[0] == pytest.approx(2, rel=0.05) and 7 < values[1] < 10
 
 
 def swipe(page, points) -> None:
@@ -387,16 +387,16 @@ def test_a_swipe_over_the_image_scrolls_and_a_tap_moves_the_cross_hair(visit, de
     page.locator(".viewer").scroll_into_view_if_needed()
     page.wait_for_selector(".viewer[data-ready='0']")
     plane.scroll_into_view_if_needed()
-    box, told = plane.bounding_box(), page.inner_text(".viewer output")
+    box, values = plane.bounding_box(), page.inner_text(".viewer output")
     before = page.evaluate("scrollY")
     x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"]
     swipe(page, [(x, y - 12 * i) for i in range(14)])
     assert page.evaluate("scrollY") > before + 80
-    assert page.inner_text(".viewer output") == told
+    assert page.inner_text(".viewer output") == values
     box = plane.bounding_box()
     page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
     tapped = page.inner_text(".viewer output")
-    assert tapped != told
+    assert tapped != values
     y, top = box["y"] + 0.5 * box["height"], page.evaluate("scrollY")
     swipe(page, [(box["x"] + 60 + 10 * i, y) for i in range(10)])  # across: the cross-hair
     assert page.inner_text(".viewer output") != tapped and page.evaluate("scrollY") == top

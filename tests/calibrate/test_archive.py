@@ -222,7 +222,7 @@ def test_level1_from_images_to_the_report(tmp_path, shared_data, capsys):
         small.to_filename(root / f"{group}_MR" / "nifti" / f"{name}_MR.nii")
     code = main(["level1", str(root), "-o", str(tmp_path / "out"), "--nprocs", "2"])
     report = json.loads((tmp_path / "out" / "level1_report.json").read_text())
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert code == ExitCode.SCAN_FAILED and not report["passed"]  # they are not the people named
     regions = [row["reference_region"] for row in report["calibrations"]]
     assert regions == ["wc", "cg", "wcb", "pons"] and report["calibrations"][0]["n"] == 4
@@ -231,5 +231,5 @@ def test_level1_from_images_to_the_report(tmp_path, shared_data, capsys):
     assert report["source"]["images"].keys() == people.keys()
     mirrored = [s for s in report["suspects"] if s["code"] == "pet-t1w-mirrored"]
     assert [s["people"] for s in mirrored] == [["AD02"]]
-    assert "AD02 (PIB): left and right of the PET look exchanged" in told
+    assert "AD02 (PIB): left and right of the PET look exchanged" in printed
     assert not (tmp_path / "out" / "level1_calibration.json").exists()

@@ -84,14 +84,14 @@ def test_changes_of_class_are_counted_and_named():
 def test_the_command_writes_numbers_and_plots(two, tmp_path, capsys):
     a, b, *_ = two
     assert main([str(a), str(b), "-o", str(tmp_path / "out")]) == ExitCode.OK
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert content["columns"].keys() == {"centiloid", "suvr_wc"}
     cutoffs = [row["cutoff"] for row in content["columns"]["centiloid"]["classes"]]
     assert cutoffs == usual_cutoffs() == [
         10, 11, 12.2, 18, 20, 20.1, 24.1, 24.4, 25, 26, 30,
     ]  # fmt: skip
-    assert f"{content['columns']['centiloid']['line']['slope']:.4f}" in told
+    assert f"{content['columns']['centiloid']['line']['slope']:.4f}" in printed
     assert len(list((tmp_path / "out").glob("*.svg"))) == 4
     assert content["files"]["first"]["name"] == "a.tsv"  # no path
 
@@ -123,5 +123,5 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(tmp_path, capsys, text, w
     b.write_text(text)
     a = table(tmp_path / "a.tsv", np.linspace(0, 100, 6))
     assert main([str(a), str(b), "-o", str(tmp_path / "out")]) == ExitCode.BAD_DATA
-    told = capsys.readouterr().err
-    assert word in told and told.count("\n") == 1
+    complaint = capsys.readouterr().err
+    assert word in complaint and complaint.count("\n") == 1

@@ -82,9 +82,9 @@ def test_rows_take_the_equation_of_their_tracer(adni, tmp_path, capsys):
     assert values[3] == "n/a" and rows[3]["centiloid_flags"] == "n/a"
     assert rows[4]["centiloid_flags"] == "centiloid-implausible"
     assert values[5] == "n/a" and rows[5]["centiloid_flags"] == "suvr-impossible"
-    told = json.loads(out.with_suffix(".json").read_text())
-    assert told["Equations"]["royse2021-FBP-wc"]["doi"] == "10.1186/s13195-021-00836-1"
-    assert told["SUVR"] == ADNI and set(told["Flags"]) == {
+    sidecar = json.loads(out.with_suffix(".json").read_text())
+    assert sidecar["Equations"]["royse2021-FBP-wc"]["doi"] == "10.1186/s13195-021-00836-1"
+    assert sidecar["SUVR"] == ADNI and set(sidecar["Flags"]) == {
         "centiloid-implausible",
         "suvr-impossible",
     }
@@ -115,8 +115,8 @@ def test_an_equation_is_bound_to_tracer_pipeline_and_column(
 def test_cells_that_are_no_suvr_are_named(tmp_path, capsys):
     path = table(tmp_path / "a.tsv", ("id", "x"), ("1", "1.2"), ("2", "1,3"), ("3", "-1"))
     assert main([str(path), "--equation", "battle2018-FMM-pmod", "--column", "x"]) == 65
-    told = capsys.readouterr().err
-    assert "a.tsv: row 2, column x: '1,3'" in told and "row 3, column x: '-1'" in told
+    complaint = capsys.readouterr().err
+    assert "a.tsv: row 2, column x: '1,3'" in complaint and "row 3, column x: '-1'" in complaint
 
 
 def test_two_equations_need_to_know_the_tracer(tmp_path, capsys):
@@ -158,9 +158,9 @@ def test_another_pipeline_is_compared_in_centiloids(tmp_path):
     assert item.line.slope == pytest.approx(1) and item.agreement.bias == pytest.approx(0, abs=1e-9)
     assert found.files["second"]["equations"][0]["status"] == "from code"
     out = str(tmp_path / "out")
-    told = [str(ours), str(theirs), "-o", out, "--column", "suvr"]
-    assert compare_main(told) == ExitCode.USAGE
-    assert compare_main([*told, "--equation", line.name]) == ExitCode.OK
+    arguments = [str(ours), str(theirs), "-o", out, "--column", "suvr"]
+    assert compare_main(arguments) == ExitCode.USAGE
+    assert compare_main([*arguments, "--equation", line.name]) == ExitCode.OK
     assert (tmp_path / "out" / "comparison.json").is_file()
 
 

@@ -80,8 +80,8 @@ def test_level1_of_the_public_table_is_the_identity_and_gives_the_anchors(gaain,
         assert (equation["slope"], equation["intercept"]) == pytest.approx(
             (slope, intercept), abs=6e-4
         )
-    told = capsys.readouterr().out
-    assert told.count("pass  ") == 20 and "Level 1: PASSED" in told
+    printed = capsys.readouterr().out
+    assert printed.count("pass  ") == 20 and "Level 1: PASSED" in printed
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".svg"}
 
 
@@ -203,9 +203,9 @@ def test_some_of_the_people_are_not_0_and_100_of_the_scale(tmp_path, capsys):
     table.write_text("\n".join(["participant_id\tsuvr_wc", *rows]) + "\n")
     code, report = calibrate("level1", "--from-table", table, folder=tmp_path / "out")
     assert code == ExitCode.SCAN_FAILED and not report["passed"]
-    told = capsys.readouterr().out
-    assert f"FAIL  published mean of patients {patients:.4f}, wanted 98 to 102" in told
-    assert "LOOK: only 6 scans" in told
+    printed = capsys.readouterr().out
+    assert f"FAIL  published mean of patients {patients:.4f}, wanted 98 to 102" in printed
+    assert "LOOK: only 6 scans" in printed
 
 
 def simulated_pairs(n, rng, gain=0.61, offset=0.39, sd=0.03):
@@ -292,9 +292,9 @@ def test_a_failed_calibration_writes_no_file_for_the_pipeline(tmp_path, capsys):
     assert code == ExitCode.SCAN_FAILED and not report["passed"]
     assert report["absent"] == ["AD01", "AD02"]
     assert not (tmp_path / "out" / "level1_calibration.json").exists()
-    told = capsys.readouterr().out
-    assert "ABSENT: 2 of the 79 people" in told
-    assert "FAIL  slope 0.95" in told and "Level 1: FAILED" in told
+    printed = capsys.readouterr().out
+    assert "ABSENT: 2 of the 79 people" in printed
+    assert "FAIL  slope 0.95" in printed and "Level 1: FAILED" in printed
 
 
 def test_own_centiloids_of_a_group_table_are_not_taken_for_published_ones(tmp_path):
@@ -360,8 +360,8 @@ def test_tables_that_cannot_be_used_are_refused_in_a_sentence(tmp_path, capsys, 
     table = tmp_path / "table.tsv"
     table.write_text(text)
     code = main([level, "--from-table", str(table), "-o", str(tmp_path / "out")])
-    told = capsys.readouterr().err
-    assert code == ExitCode.BAD_DATA and word in told and told.count("\n") == 1
+    complaint = capsys.readouterr().err
+    assert code == ExitCode.BAD_DATA and word in complaint and complaint.count("\n") == 1
 
 
 def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
@@ -503,8 +503,10 @@ def test_a_broken_file_ends_a_run_before_anything_is_computed(raw, tmp_path, cap
         else:
             broken.unlink()
         assert centipet([*run, "--calibration", str(broken)]) == code
-        (told,) = [line for line in capsys.readouterr().err.splitlines() if "centipet:" in line]
-        assert f"--calibration {broken}" in told
+        (complaint,) = [
+            line for line in capsys.readouterr().err.splitlines() if "centipet:" in line
+        ]
+        assert f"--calibration {broken}" in complaint
 
 
 def test_an_equation_of_another_pipeline_stays_unused(calibration_file, monkeypatch):
@@ -606,15 +608,15 @@ def test_centiloids_of_pib_are_as_good_as_its_suvrs(own):
 
 
 @pytest.mark.parametrize(
-    ("tracer", "told"),
+    ("tracer", "words"),
     [
         ("QZ99", "A: tracer 'QZ99' is not known; correct it, or describe it in a --tracer-file"),
         ("florapronol", "another tracer; florapronol has to be described in a --tracer-file"),
     ],
 )
-def test_a_tracer_that_nobody_described_is_named(tmp_path, tracer, told):
+def test_a_tracer_that_nobody_described_is_named(tmp_path, tracer, words):
     table = tmp_path / "group_centiloid.tsv"
     table.write_text(f"participant_id\ttracer\tsuvr_wc\nA\tPIB\t1.5\nA\t{tracer}\t1.2\n")
     with pytest.raises(BadDataError) as caught:
         read_pairs(table)
-    assert told in str(caught.value)
+    assert words in str(caught.value)

@@ -47,8 +47,8 @@ def run(tmp_path, tau_vois, capsys):
         file = table(tmp_path / "pairs.tsv", rows, header)
         arguments = ["tau", file, "-o", out, "--tau-vois", tau_vois, *options]
         code = main(list(map(str, arguments)))
-        told = capsys.readouterr()
-        return code, out, told.out, told.err
+        printed = capsys.readouterr()
+        return code, out, printed.out, printed.err
 
     return _run
 
@@ -56,8 +56,8 @@ def run(tmp_path, tau_vois, capsys):
 @pytest.mark.slow
 def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_belong(run, tau_vois):
     own, standard = people()
-    code, out, told, _ = run(rows_of(own, standard))
-    assert code == 0 and "PASSED" in told
+    code, out, printed, _ = run(rows_of(own, standard))
+    assert code == 0 and "PASSED" in printed
     file = out / "tau_calibration.json"
     line = read_tau_calibration(file).lines["FTP"]["universal"]
     assert (line.slope, line.intercept) == pytest.approx((SLOPE, INTERCEPT))
@@ -69,7 +69,7 @@ def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_be
             [centiloid(b, published["universal"]) for b in standard]
         )
     # a region that the table does not have gets nothing, another tracer the published line
-    assert set(scale.equations["centaurz"]) == {"universal"} and "frontal" in told
+    assert set(scale.equations["centaurz"]) == {"universal"} and "frontal" in printed
     other = tau_scale(Processing(tau_vois=tau_vois, tau_calibration=file), "MK6240")
     assert other.equations == tau_equations("MK6240") and other.calibration == "published"
 
@@ -122,8 +122,8 @@ def _of(processing):
 def test_a_line_that_fits_badly_fails_and_writes_no_file(run):
     rng = np.random.default_rng(3)
     own, standard = people()
-    code, out, told, _ = run(rows_of(own, standard + rng.normal(0, 1.2, own.size).clip(-0.6, 3)))
-    assert code == 1 and "FAIL  r2" in told and not (out / "tau_calibration.json").exists()
+    code, out, printed, _ = run(rows_of(own, standard + rng.normal(0, 1.2, own.size).clip(-0.6, 3)))
+    assert code == 1 and "FAIL  r2" in printed and not (out / "tau_calibration.json").exists()
     assert json.loads((out / "tau_report.json").read_text())["passed"] is False
 
 

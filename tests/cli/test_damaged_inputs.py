@@ -36,13 +36,13 @@ def test_a_folder_that_is_lost_during_the_run_costs_its_participant(
 
     monkeypatch.setattr("bidsapp.cli.participant._run_workflow", lose)
     code = main([str(raw.root), str(out), "participant", "--work-dir", str(tmp_path / "w")])
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert code == 1
-    assert "Traceback" not in told.out + told.err
+    assert "Traceback" not in output.out + output.err
     [record] = find_records(out)
     assert (record.name, record.status) == ("sub-2_trc-FBB", Status.FAILED)
     assert "sub-2_trc-FBB: a fault" in record.reason and (out / "sub-2.html").is_file()
-    assert "sub-1" in told.out
+    assert "sub-1" in output.out
 
 
 def test_a_folder_that_is_lost_by_the_only_participant_ends_the_run(raw, tmp_path, monkeypatch):
@@ -96,10 +96,10 @@ def test_a_folder_that_cannot_be_read_costs_its_participant(
     monkeypatch.setattr("bidsapp.cli.participant.write_pages", lambda *arguments: [])
     out = tmp_path / "out"
     code = main([str(raw.root), str(out), "participant", "--work-dir", str(tmp_path / "w")])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert code == 1
-    assert "sub-2/anat cannot be read (Permission denied)" in told.replace("\n", " ")
-    assert "sub-3 cannot be read (Permission denied)" in told.replace("\n", " ")
+    assert "sub-2/anat cannot be read (Permission denied)" in printed.replace("\n", " ")
+    assert "sub-3 cannot be read (Permission denied)" in printed.replace("\n", " ")
     fates = {record.entities["sub"]: record.status for record in find_records(out)}
     assert fates["1"] is Status.INCOMPLETE  # came to its steps
     assert fates["2"] is Status.FAILED and fates.get("3", Status.FAILED) is Status.FAILED

@@ -66,11 +66,13 @@ def test_a_head_a_position_and_the_way_to_the_template(stand_ins, tmp_path):
     inner = (slice(8, -8),) * 3
     world = mni_grid(2).world()
     for image, at, moved in ((head.gm, None, np.zeros(3)), (pet, MOVED, MOVED[:3, 3])):
-        told = bidsapp.to_template(image, head, at)
+        placed = bidsapp.to_template(image, head, at)
         expected = 100 + (world + moved) @ [0.1, 0.2, 0.3]
         scale = 200 if at is None else 1
-        assert told.shape == mni_grid(2).shape and np.array_equal(told.affine, mni_grid(2).affine)
-        assert np.allclose(told.get_fdata()[inner] * scale, expected[inner], atol=2e-3)
+        assert placed.shape == mni_grid(2).shape and np.array_equal(
+            placed.affine, mni_grid(2).affine
+        )
+        assert np.allclose(placed.get_fdata()[inner] * scale, expected[inner], atol=2e-3)
 
 
 def test_what_is_no_image_of_a_head_is_told(stand_ins, tmp_path):

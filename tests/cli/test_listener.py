@@ -29,10 +29,10 @@ class _Broken(io.StringIO):
 def test_a_run_goes_on_when_nobody_listens(raw, tmp_path, shell):
     raw.pet("sub-1_trc-FBB", FrameDuration=None)
     command = f"{CENTIPET} {raw.root} {tmp_path}/out participant --work-dir {tmp_path}/w"
-    told = tmp_path / "code"
-    line = shell.format(f"{{ {command}; echo $? > {told}; }}")
+    code_file = tmp_path / "code"
+    line = shell.format(f"{{ {command}; echo $? > {code_file}; }}")
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
-    assert told.read_text() == "65\n", done.stderr
+    assert code_file.read_text() == "65\n", done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     [record] = (tmp_path / "out/logs").glob("centipet_*.json")
     assert json.loads(record.read_text())["ExitCode"] == 65

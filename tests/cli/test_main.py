@@ -260,8 +260,8 @@ def test_results_of_another_dataset_are_not_replaced_in_silence(two, run, fates,
     (other / "sub-2").rename(other / "sub-3")
     for path in list((other / "sub-3").rglob("sub-2*")):
         path.rename(path.with_name(path.name.replace("sub-2", "sub-3")))
-    told = f"the results of sub-1 there are those of {two.root}, and will be replaced"
-    assert told in plain(run("--dry-run", bids=other)[1])
+    sentence = f"the results of sub-1 there are those of {two.root}, and will be replaced"
+    assert sentence in plain(run("--dry-run", bids=other)[1])
     only_3 = ("--participant-label", "3", "--dry-run")
     assert "will be replaced" not in plain(run(*only_3, bids=other)[1])
     two.root.rename(tmp_path / "moved")
@@ -405,8 +405,8 @@ def test_what_is_logged_where(two, run, fates, capsys):
     assert "Traceback" not in out + err
     (log,) = (run.out / "logs").glob("centipet_*.log")
     text = log.read_text()
-    for told in ("not used", "sub-1_run-2_T1w.nii.gz", "BadDataError; do something", "nipype"):
-        assert told in text
+    for words in ("not used", "sub-1_run-2_T1w.nii.gz", "BadDataError; do something", "nipype"):
+        assert words in text
     _, _, err = run("-vv")
     assert "[Node]" in err
 

@@ -32,16 +32,16 @@ def test_every_scan_has_a_line_with_what_is_missing(raw_study):
     assert rows["sub-1_trc-FDG"][:2] == ("left out", "FDG")
     assert rows["sub-2_trc-FBB"][0] == "refused" and "Units" in rows["sub-2_trc-FBB"][-1]
     # what is going to be done when the image has been fetched
-    told = rows["sub-3_trc-FBB"]
-    assert told[:4] == ("refused", "FBB", "90 to 110, 100%", "none: by the PET itself")
-    assert "fetch" in told[-1]
+    cells = rows["sub-3_trc-FBB"]
+    assert cells[:4] == ("refused", "FBB", "90 to 110, 100%", "none: by the PET itself")
+    assert "fetch" in cells[-1]
 
 
 def test_the_command_prints_it_and_writes_nothing(raw_study, tmp_path, capfd):
     options = ["participant", "-w", str(tmp_path / "work"), "--dry-run"]
     assert main([str(raw_study.root), str(tmp_path / "out"), *options]) == 1
-    told = "".join(capfd.readouterr())
-    assert "left out" in told and "refused" in told and "--dry-run" in told
+    printed = "".join(capfd.readouterr())
+    assert "left out" in printed and "refused" in printed and "--dry-run" in printed
     assert not (tmp_path / "out").exists() and not (tmp_path / "work").exists()
 
 
@@ -63,11 +63,11 @@ def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, t
         (root / name).write_bytes(b"")
     (root / "sub-12").mkdir()
     main([str(root), str(tmp_path / "out"), "participant", "--dry-run"])
-    told = capfd.readouterr().out
-    assert "! sub-11, sub-12: no PET to process\n" in told
+    printed = capfd.readouterr().out
+    assert "! sub-11, sub-12: no PET to process\n" in printed
     for name, reason in misnamed.items():
         person = name.split("/")[0]
-        (line,) = [line for line in told.splitlines(True) if line.startswith(f"! {person}")
+        (line,) = [line for line in printed.splitlines(True) if line.startswith(f"! {person}")
                    or f"/{person}: not used" in line]  # fmt: skip
         assert reason in line
 

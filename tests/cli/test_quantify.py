@@ -82,8 +82,8 @@ def test_three_bad_rows_are_told_and_the_other_two_run(lab, run, fates):
     )  # fmt: skip
     code, _, err = run("--table", table)
     assert code == 1
-    told = re.findall(r"^centipet quantify: pairs\.tsv, line (\d), column (\w+): ", err, re.M)
-    assert told == [("3", "pet"), ("4", "tracer"), ("5", "pet")]
+    places = re.findall(r"^centipet quantify: pairs\.tsv, line (\d), column (\w+): ", err, re.M)
+    assert places == [("3", "pet"), ("4", "tracer"), ("5", "pet")]
     rows = table_rows(run.out / "group_centiloid.tsv")
     assert [(row["participant_id"], row["status"]) for row in rows] == [
         ("sub-1", "ok"), ("sub-5", "ok"),

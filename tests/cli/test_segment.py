@@ -70,9 +70,11 @@ def test_every_file_is_written_and_told(t1w, stand_in, tmp_path, capsys):
     assert main([str(t1w), str(out)]) == 0
     names = [f"sub-07_ses-2_{name}" for name in FILES]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
-    told = capsys.readouterr()
-    assert [line.rsplit("/", 1)[1] for line in told.out.splitlines()] == names
-    assert told.err.startswith("! the usual normalisation failed its check (odd) and another start")
+    output = capsys.readouterr()
+    assert [line.rsplit("/", 1)[1] for line in output.out.splitlines()] == names
+    assert output.err.startswith(
+        "! the usual normalisation failed its check (odd) and another start"
+    )
     grey = nib.load(out / names[2])
     assert np.allclose(grey.get_fdata(), 0.5) and np.allclose(grey.affine, nib.load(t1w).affine)
     displacement = load_displacements(out / names[9])
@@ -106,8 +108,8 @@ def test_the_json_says_what_made_it(t1w, stand_in, tmp_path):
 )
 def test_errors_are_one_sentence(t1w, capsys, arguments, code, words):
     assert main([part.format(t1w=t1w) for part in arguments]) == code
-    told = capsys.readouterr().err
-    assert words in told and told.count("\n") == 1
+    complaint = capsys.readouterr().err
+    assert words in complaint and complaint.count("\n") == 1
 
 
 def test_an_image_without_a_head_is_refused(t1w, tmp_path, capsys):

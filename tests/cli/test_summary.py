@@ -23,7 +23,7 @@ INTERVALS = {"rescan_interval": [116.6, 125.8], "centiloid_interval": [111.4, 13
 
 
 @pytest.fixture
-def told(tmp_path):
+def records(tmp_path):
     good, doubtful, failed = ({"sub": label, "trc": "FBB"} for label in ("01", "02", "03"))
     write(tmp_path, finished_record(good, 1.8, **INTERVALS), good)
     flags = [{"code": "[red]odd", "message": "Look."}]
@@ -34,24 +34,24 @@ def told(tmp_path):
     return find_records(tmp_path)
 
 
-def test_a_line_has_value_interval_quality_flags_and_page(told):
-    assert summary_cells(told[0]) == (
+def test_a_line_has_value_interval_quality_flags_and_page(records):
+    assert summary_cells(records[0]) == (
         "sub-01_trc-FBB", "FBB", "1.800", "121.2", "117 to 126", "111 to 131", "good", "none",
         "sub-01.html",
     )  # fmt: skip
-    assert summary_cells(told[1])[5:8] == ("n/a", "look at 1", "[red]odd")
+    assert summary_cells(records[1])[5:8] == ("n/a", "look at 1", "[red]odd")
     scales = {"suvr": {"universal": 1.25}, "centaurz": {"universal": 3.14}}
-    assert summary_cells(replace(told[0], centiloid=None, scales=scales))[2:4] == (
+    assert summary_cells(replace(records[0], centiloid=None, scales=scales))[2:4] == (
         "1.250", "3.1 CenTauRz",
     )  # fmt: skip
-    assert summary_cells(told[2])[6:8] == ("n/a", "failed (BadDataError)")
+    assert summary_cells(records[2])[6:8] == ("n/a", "failed (BadDataError)")
 
 
-def test_the_table_says_how_many_and_where(told, tmp_path, monkeypatch):
+def test_the_table_says_how_many_and_where(records, tmp_path, monkeypatch):
     out, progress = io.StringIO(), Progress()
     console = Console(file=out, width=200)
     monkeypatch.setattr(progress, "console", console)
-    print_summary(told, tmp_path, progress)
+    print_summary(records, tmp_path, progress)
     text = out.getvalue()
     assert "[red]odd" in text and "sub-03.html" in text
     assert "2 quantified, 1 failed; pages are in" in text

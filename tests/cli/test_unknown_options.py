@@ -38,9 +38,9 @@ def test_a_slip_in_any_option_of_any_command_finds_it_again(module):
         for slip in {swapped, flag[:middle] + flag[middle + 1 :]} - visible(module) - {*OWNERS}:
             with pytest.raises(UsageError) as caught:
                 parser.parse_args([slip])
-            told = str(caught.value)
+            sentence = str(caught.value)
             meant = {flag, OWNERS.get(flag, flag)} if module in ("parser", "quantify") else {flag}
-            assert any(f"unknown option {slip}; did you mean {one}? (" in told for one in meant)
+            assert any(f"unknown option {slip}; did you mean {one}? (" in sentence for one in meant)
 
 
 @pytest.mark.parametrize("module", ["parser", *MODULES])
@@ -110,7 +110,7 @@ def test_the_level_that_was_meant():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "words"),
     [
         ("atlass = 3", "unknown option --atlass; did you mean --atlas? (see centipet --help)"),
         ("window = [70, 50]", "--window 70 50"),
@@ -120,12 +120,12 @@ def test_the_level_that_was_meant():
         ("nprocs = 'many'", "nprocs"),
     ],
 )
-def test_a_fault_in_a_file_of_options_is_told_with_the_file(content, told, tmp_path):
+def test_a_fault_in_a_file_of_options_is_told_with_the_file(content, words, tmp_path):
     path = tmp_path / "options.toml"
     path.write_text(content)
     with pytest.raises(UsageError) as caught:
         parse(["b", "o", "participant", "--config-file", str(path), "--smooth", "3"])
-    assert str(caught.value).startswith(f"--config-file {path}: ") and told in str(caught.value)
+    assert str(caught.value).startswith(f"--config-file {path}: ") and words in str(caught.value)
 
 
 def test_a_fault_that_was_typed_is_not_blamed_on_the_file(tmp_path):

@@ -69,9 +69,9 @@ def test_tables_hold_the_means_of_the_image(tmp_path, uptake):
     ratio = uptake[vois(2)["ctx"]].astype(float).mean() / wc
     assert float(centiloid["ctx"]["suvr_wc"]) == ratio
     assert float(centiloid["ctx"]["centiloid_wc"]) == pytest.approx(153.4 * ratio - 154.9)
-    told = json.loads((tmp_path / f"{stem}_atlas-AAL3_vois.json").read_text())
-    assert told["Tracer"] == "FBB" and told["Image"]["sha256"].startswith("sha256:")
-    assert str(tmp_path) not in json.dumps(told)
+    sidecar = json.loads((tmp_path / f"{stem}_atlas-AAL3_vois.json").read_text())
+    assert sidecar["Tracer"] == "FBB" and sidecar["Image"]["sha256"].startswith("sha256:")
+    assert str(tmp_path) not in json.dumps(sidecar)
 
 
 def test_norms_and_grey_matter_fill_their_columns(tmp_path, uptake):
@@ -102,8 +102,8 @@ def test_histograms_and_background_of_an_image(tmp_path, uptake):
         for line in held
     ) / int(row["n_voxels"])  # fmt: skip
     assert mean == pytest.approx(float(row["suvr_wc"]), abs=0.025)
-    told = json.loads(path.with_suffix(".json").read_text())
-    assert told["suvr_from"]["Units"] == "unitless" and "histogram" in told["Description"]
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar["suvr_from"]["Units"] == "unitless" and "histogram" in sidecar["Description"]
 
 
 def test_frames_give_curves(tmp_path, uptake):
@@ -140,9 +140,9 @@ def test_a_misplaced_image_is_measured_where_a_person_insists(tmp_path, uptake, 
     assert "--ignore-place" in capsys.readouterr().err
     assert main(["voi", str(image), *options, "--ignore-place"]) == 0
     assert "does not lie where the template lies" in capsys.readouterr().err
-    told = json.loads((tmp_path / "pet_atlas-Centiloid_vois.json").read_text())
-    assert [flag["code"] for flag in told["Flags"]] == ["mni-place"]
-    assert "8" in told["Flags"][0]["message"]
+    sidecar = json.loads((tmp_path / "pet_atlas-Centiloid_vois.json").read_text())
+    assert [flag["code"] for flag in sidecar["Flags"]] == ["mni-place"]
+    assert "8" in sidecar["Flags"][0]["message"]
 
 
 def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, capsys):
@@ -152,19 +152,19 @@ def test_scalp_blur_and_units_make_no_difference(tmp_path, uptake, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("name", "units", "told"), [
+@pytest.mark.parametrize(("name", "units", "words"), [
     ("sub-1_trc-FBB_desc-clwc_pet", None, "name says clwc"),
     ("mean_Centiloid_map", None, "name says Centiloid"),
     ("sub-1_trc-FBB_pet", "CL", "Units are CL"),
     ("sub-1_trc-FBB_pet", None, "of its cerebellum is zero or less"),
 ])  # fmt: skip
-def test_a_centiloid_image_is_not_read_as_uptake(tmp_path, uptake, capsys, name, units, told):
+def test_a_centiloid_image_is_not_read_as_uptake(tmp_path, uptake, capsys, name, units, words):
     ratio = uptake / uptake[vois(2)["wc"]].mean()
     image = write(tmp_path, (153.4 * ratio - 154.9).astype(np.float32), name=f"{name}.nii.gz")
     if units is not None:
         (tmp_path / f"{name}.json").write_text(json.dumps({"Units": units}))
     assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", "Centiloid"]) == 0
-    assert told in capsys.readouterr().err
+    assert words in capsys.readouterr().err
     row = rows(tmp_path / f"{name}_atlas-Centiloid_vois.tsv")["ctx"]
     expected = 153.4 * ratio[vois(2)["ctx"]].mean() - 154.9
     assert float(row["mean"]) == pytest.approx(expected, rel=1e-3)
@@ -179,8 +179,8 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path, uptake, capsys):
     images = [str(tmp_path / "absent.nii.gz"), str(native), str(good)]
     assert main(["voi", *images, "-o", str(tmp_path), "--atlas", "Centiloid"]) == 66
     assert len(list(tmp_path.glob("*_vois.tsv"))) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2 and "absent" in told[0] and "T1w" in told[1]
+    complaints = capsys.readouterr().err.splitlines()
+    assert len(complaints) == 2 and "absent" in complaints[0] and "T1w" in complaints[1]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def described(**fields):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("name = ", "is not valid TOML"),
         ("", "describes no tracer"),
@@ -134,12 +134,12 @@ def described(**fields):
          "[tracers.FC119S] synonyms: 'qz-41' is a name of QZ41, too"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_wrong_is_refused_by_table_and_field(tmp_path, text, told):
+def test_a_file_that_is_wrong_is_refused_by_table_and_field(tmp_path, text, words):
     path = tmp_path / "lab.toml"
     path.write_text(text)
     with pytest.raises(BadDataError) as caught:
         read_tracers(path)
-    assert str(caught.value).startswith(f"--tracer-file {path}: ") and told in str(caught.value)
+    assert str(caught.value).startswith(f"--tracer-file {path}: ") and words in str(caught.value)
 
 
 @pytest.mark.parametrize("level", ["participant", "group"])
@@ -150,8 +150,10 @@ def test_nothing_is_written_for_a_file_that_is_wrong(raw, tmp_path, capsys, leve
     assert centipet(command) == 66
     file.write_text(described(window_min="[70, 50]"))
     assert centipet(command) == 65
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2 and told[1].startswith(f"centipet: --tracer-file {file}: [tracers.QZ41]")
+    complaints = capsys.readouterr().err.splitlines()
+    assert len(complaints) == 2 and complaints[1].startswith(
+        f"centipet: --tracer-file {file}: [tracers.QZ41]"
+    )
     assert [path.name for path in out.iterdir()] == ["kept"]
 
 
@@ -180,9 +182,9 @@ def test_a_plan_takes_it_by_label_name_and_nuclide(raw, file):
     scans = {(scan.session, scan.tracer): scan for scan in found.scans}
     assert scans.keys() == {(None, "QZ41"), ("3", "FBB")}
     assert scans[None, "QZ41"].window.wanted_min == (40, 60) == scans[None, "QZ41"].window.used_min
-    told = {one.pet.name: one.message for one in found.failures}
-    assert "cannot be [11C]QZ-41" in told["sub-01_ses-2_trc-QZ41_pet.nii.gz"]
-    assert "window" in told["sub-01_trc-FC119S_pet.nii.gz"]  # scanned from 90 min on: another's
+    messages = {one.pet.name: one.message for one in found.failures}
+    assert "cannot be [11C]QZ-41" in messages["sub-01_ses-2_trc-QZ41_pet.nii.gz"]
+    assert "window" in messages["sub-01_trc-FC119S_pet.nii.gz"]  # scanned from 90 min on: another's
 
 
 @pytest.mark.parametrize("nuclide", ["Cu64", "Ga68", "I124"])

@@ -42,14 +42,14 @@ def test_results_of_an_earlier_run_in_the_folder_do_not_count(tmp_path):
     ("NAV", "azd4694_SUVR.nii", "mt1.nii", ()),
 ])  # fmt: skip
 def test_the_pair_is_found_and_everything_is_told(tmp_path, tracer, pet, t1w, others):
-    *both, told = found(tmp_path, tracer, pet, *(others if t1w is None else (t1w, *others)))
+    *both, sentences = found(tmp_path, tracer, pet, *(others if t1w is None else (t1w, *others)))
     assert both == [pet, t1w]
     seen = [other for other in others if not other.startswith("._")]
-    assert all(f"left out: {other} (" in told for other in seen)
-    assert ("no T1w" in told) == (t1w is None)
+    assert all(f"left out: {other} (" in sentences for other in seen)
+    assert ("no T1w" in sentences) == (t1w is None)
 
 
-@pytest.mark.parametrize(("names", "told"), [
+@pytest.mark.parametrize(("names", "words"), [
     (("pet1_pet.nii", "second_pet.nii", "T1.nii"), "may each be the PET"),
     (("pet.nii", "T1.nii", "wmT1.nii"), "T1.nii, wmT1.nii may each be the T1w"),
     (("pet.nii", "brain.nii"), "no image is a T1w by its name (brain.nii may be it)"),
@@ -58,10 +58,10 @@ def test_the_pair_is_found_and_everything_is_told(tmp_path, tracer, pet, t1w, ot
     (("pib.nii", "T1.nii"), "pib.nii are of another tracer than --tracer FBB"),
     (("PET_NAC.nii", "T1.nii"), "no image is a PET"),
 ])  # fmt: skip
-def test_what_is_ambiguous_is_refused(tmp_path, names, told):
+def test_what_is_ambiguous_is_refused(tmp_path, names, words):
     with pytest.raises(BadDataError) as caught:
         found(tmp_path, "FBB", *names)
-    assert told in str(caught.value) and "centipet quantify PET T1W" in str(caught.value)
+    assert words in str(caught.value) and "centipet quantify PET T1W" in str(caught.value)
 
 
 def test_a_folder_of_other_files_is_told(tmp_path):

@@ -164,10 +164,10 @@ def test_one_image_of_another_person_in_a_series_is_told(source: Path, tmp_path:
     image.PatientName, image.PatientID = "Beta^Anna", "MRN-0815"
     image.save_as(path)
     report = run(source, tmp_path / "bids")
-    told = {
+    messages = {
         flag["code"]: flag["message"] for flag in sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
     }
-    assert "PatientID differs between series or images" in told["identity"]
+    assert "PatientID differs between series or images" in messages["identity"]
     assert not any("0815" in row.reason or "Anna" in row.reason for row in report.rows)
 
 
@@ -866,8 +866,8 @@ def test_tracers_of_the_user_are_converted_as_those_of_the_package(tmp_path: Pat
     assert decided["Qualizetaben"][0] == "kept" and "trc-QZ41" in rows["Qualizetaben"].target
     assert decided["three"][0] == "error" and "that of C11" in rows["three"].reason
     assert decided["four"][0] == "kept" and "trc-FBB" in rows["four"].target
-    told = sidecar(tmp_path / "bids", "sub-*/ses-*/pet/*trc-QZ41*_pet.json")
-    assert (told["TracerName"], told["TracerRadionuclide"]) == ("[11C]QZ-41", "C11")
+    content = sidecar(tmp_path / "bids", "sub-*/ses-*/pet/*trc-QZ41*_pet.json")
+    assert (content["TracerName"], content["TracerRadionuclide"]) == ("[11C]QZ-41", "C11")
 
 
 def test_people_are_added_to_a_table_that_a_spreadsheet_has_saved(tmp_path: Path) -> None:

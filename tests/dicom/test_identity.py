@@ -88,8 +88,8 @@ def test_a_text_that_is_the_same_for_everybody_makes_no_two_people_one_in_silenc
 ) -> None:
     person = Person(text, text, birth)
     two = [header(person, f"1.{n}", PatientIdentityRemoved=removed) for n in (1, 2)]
-    n_people, told = judged(*two)
-    assert told
+    n_people, sentences = judged(*two)
+    assert sentences
     assert n_people == 2 or (birth == "19700101" and not removed)
     assert judged(*two[:1])[0] == 1
 

@@ -125,8 +125,8 @@ def test_real_examinations(tmp_path: Path, scanner: str) -> None:
     assert len(series) > 40
     kinds = [classify(each).kind for each in series]
     images = [_image_of(each, tmp_path / f"{n}") for n, each in enumerate(series)]
-    told = {(kind, image.partition(":")[0]) for kind, image in zip(kinds, images, strict=True)}
-    assert ("functional", TAKEN) in told
+    outcomes = {(kind, image.partition(":")[0]) for kind, image in zip(kinds, images, strict=True)}
+    assert ("functional", TAKEN) in outcomes
     assert not {kind for kind in kinds if kind in ("T1w", "PET")}
 
 

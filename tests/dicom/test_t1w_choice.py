@@ -95,9 +95,9 @@ def test_the_earlier_of_equals_is_taken(tmp_path: Path) -> None:
         for series, uid in zip((SMALL, late), uids, strict=True):
             write(source / uid, with_uid(series, uid))
         report = convert(DicomInput(source, dry_run=True), tmp_path / "nowhere", nprocs=1)
-        told = {row.description: row for row in report.rows}
-        assert told["t1_mprage"].decision == "kept", report.rows
-        assert "equally good and was acquired earlier" in told["late"].reason
+        rows = {row.description: row for row in report.rows}
+        assert rows["t1_mprage"].decision == "kept", report.rows
+        assert "equally good and was acquired earlier" in rows["late"].reason
 
 
 def with_uid(series: Mr, uid: str) -> Iterator[Dataset]:

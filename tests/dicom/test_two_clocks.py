@@ -190,9 +190,9 @@ def test_two_scans_of_a_day_are_not_made_one_over_midnight(tmp_path: Path) -> No
     assert "more than half a day apart" in converted(tmp_path, DYNAMIC, edit)
 
 
-@pytest.mark.parametrize(("minutes", "told"), [(2, "that of the first was used"), (60, None)])
+@pytest.mark.parametrize(("minutes", "words"), [(2, "that of the first was used"), (60, None)])
 def test_injections_that_differ_between_images(
-    tmp_path: Path, minutes: int, told: str | None
+    tmp_path: Path, minutes: int, words: str | None
 ) -> None:
     def edit(data: Dataset, number: int) -> None:
         item = data.RadiopharmaceuticalInformationSequence[0]
@@ -201,8 +201,8 @@ def test_injections_that_differ_between_images(
         item.RadiopharmaceuticalStartDateTime = f"{moment:%Y%m%d%H%M%S}"
 
     sidecar = converted(tmp_path / "a", DYNAMIC, edit)
-    if told:
-        assert told in flags(sidecar) and sidecar["ScanStart"] == 5400
+    if words:
+        assert words in flags(sidecar) and sidecar["ScanStart"] == 5400
     else:
         assert "differs by more than 15 min between the images" in sidecar
         assert (

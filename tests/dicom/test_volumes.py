@@ -225,9 +225,9 @@ def test_keys_in_other_capitals_and_doubtful_units_are_read_and_told(
     assert report.errors == []
     found = pet_sidecar(tmp_path / "bids")
     assert (found["FrameDuration"], found["InjectedRadioactivity"]) == ([300] * 4, 301.7)
-    told = {flag["code"]: flag["message"] for flag in found["CentiPET"]["Flags"]}
-    assert "pet.json has frameDuration" in told["sidecar-case"]
-    assert "Units is 'mBq/ml'" in told["unit-prefix"]
+    messages = {flag["code"]: flag["message"] for flag in found["CentiPET"]["Flags"]}
+    assert "pet.json has frameDuration" in messages["sidecar-case"]
+    assert "Units is 'mBq/ml'" in messages["unit-prefix"]
 
 
 @pytest.mark.parametrize(

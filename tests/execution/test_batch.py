@@ -145,7 +145,7 @@ def test_jobs_of_a_run_that_stops_are_cancelled(slurm):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("", "plugin: SLURM"),
         ("- SLURM\n", "plugin: SLURM"),
@@ -162,9 +162,9 @@ def test_jobs_of_a_run_that_stops_are_cancelled(slurm):
         ('plugin: SLURM\nplugin_args: {sbatch_args: "--comment=\'a"}\n', "cannot be read"),
     ],
 )
-def test_wrong_files_give_one_sentence(slurm, text, told):
+def test_wrong_files_give_one_sentence(slurm, text, words):
     slurm.plugin.write_text(text)
-    with pytest.raises(UsageError, match=told) as error:
+    with pytest.raises(UsageError, match=words) as error:
         read_plugin(slurm.plugin)
     assert str(slurm.plugin) in str(error.value) and "\n" not in str(error.value)
 

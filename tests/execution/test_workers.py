@@ -24,7 +24,7 @@ def where():
 """
 
 
-def told(script: str, stderr: str = "") -> list[str]:
+def printed_by(script: str, stderr: str = "") -> list[str]:
     """What a process prints that runs a script."""
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + script], capture_output=True, text=True, timeout=60
@@ -36,7 +36,7 @@ def told(script: str, stderr: str = "") -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_workers_are_forked_from_the_run_and_have_none_of_its_handlers():
-    assert told("""
+    assert printed_by("""
 signal.signal(signal.SIGTERM, lambda *_: None)
 signal.signal(signal.SIGINT, lambda *_: None)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -48,7 +48,7 @@ with forked_workers(2):
 
 @pytest.mark.slow
 def test_a_process_with_threads_does_not_fork():
-    assert told("""
+    assert printed_by("""
 threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
 with forked_workers(2):
     print(module._workers)
@@ -58,7 +58,7 @@ with forked_workers(2):
 
 @pytest.mark.slow
 def test_killed_workers_are_replaced():
-    assert told("""
+    assert printed_by("""
 with forked_workers(2):
     first = workers(2)
     print(workers(2) is first, workers(1) is first)
@@ -73,7 +73,7 @@ print(module._workers)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_workers_that_cannot_be_forked_are_told_and_none_is_left(allowed):
-    assert told(f"""
+    assert printed_by(f"""
 import multiprocessing
 from bidsapp.errors import WorkerLostError
 fork, calls = os.fork, []
@@ -97,7 +97,7 @@ print(multiprocessing.active_children())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_a_worker_that_cannot_be_set_up_is_told():
-    assert told(
+    assert printed_by(
         """
 from bidsapp.errors import WorkerLostError
 def no_thread():
@@ -116,7 +116,7 @@ except WorkerLostError as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 def test_semaphores_that_cannot_be_made_are_told():
     """As where there is no /dev/shm, or where it is read-only."""
-    assert told("""
+    assert printed_by("""
 import multiprocessing.synchronize
 from bidsapp.errors import WorkerLostError
 def refused(*_):
@@ -140,7 +140,7 @@ os.environ["TMPDIR"] = {str(folder)!r}
 if __name__ == "__main__":
     print(workers(1).submit(abs, -7).result())
 """
-    assert told(script) == ["7"]
+    assert printed_by(script) == ["7"]
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.slow
 def test_a_run_that_ends_by_itself_leaves_no_worker():
     begin = time.perf_counter()
-    (pid,) = told("print(workers(1).submit(os.getpid).result())")
+    (pid,) = printed_by("print(workers(1).submit(os.getpid).result())")
     assert time.perf_counter() - begin < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), signal.SIGKILL)

@@ -71,6 +71,8 @@ def test_results_of_images_that_are_gone_are_told(out, caplog):
     image.symlink_to("content that was not fetched")
     with caplog.at_level(logging.WARNING):
         run_group(out, Filters(), bids_dir=raw)
-    told = "no longer has the image of 2 results in pages and tables: sub-02_trc-FBB, sub-03_trc-F"
-    assert told in caplog.text and told in (out / "group_centiloid.html").read_text()
+    sentence = (
+        "no longer has the image of 2 results in pages and tables: sub-02_trc-FBB, sub-03_trc-F"
+    )
+    assert sentence in caplog.text and sentence in (out / "group_centiloid.html").read_text()
     assert vanished(find_records(out), raw / "nowhere") == []

@@ -185,15 +185,17 @@ def test_a_column_of_the_participants_groups_and_colours_the_courses():
     rows = [
         visit(who, ses, 10.0, years) for who in "abc" for ses, years in (("1", 0.0), ("2", 2.0))
     ]
-    told = ["AD", "AD", "MCI", "MCI", None, None]
-    figure = spaghetti(rows, courses(rows), ("diagnosis", told))
+    diagnoses = ["AD", "AD", "MCI", "MCI", None, None]
+    figure = spaghetti(rows, courses(rows), ("diagnosis", diagnoses))
     assert figure.name == "longitudinal-diagnosis" and "by diagnosis" in figure.title
     assert len(set(colours(figure))) == 3
     for name in ("AD", "MCI", "not stated"):
         assert f">{name}<" in figure.drawing
     assert len(set(colours(spaghetti(rows, courses(rows))))) == 1
-    told = ["cognitively normal elderly", *told[1:]]
-    assert ">cognitively norma…<" in spaghetti(rows, courses(rows), ("diagnosis", told)).drawing
+    diagnoses = ["cognitively normal elderly", *diagnoses[1:]]
+    assert (
+        ">cognitively norma…<" in spaghetti(rows, courses(rows), ("diagnosis", diagnoses)).drawing
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,11 +220,11 @@ def test_time_counts_from_the_begin_of_treatment(participant, years, expected):
 
 
 def test_a_begin_of_treatment_that_cannot_be_read_is_told():
-    told = {"1": "2020-07-02", "2": "soon", "3": "2021", "4": "0.5", "5": "31.12.2020", "6": None}
+    begins = {"1": "2020-07-02", "2": "soon", "3": "2021", "4": "0.5", "5": "31.12.2020", "6": None}
     records = [
         ScanRecord(participant_id=f"sub-{who}", entities={"sub": who, "ses": ses},
                    participant={"treatment_start": begin})
-        for who, begin in told.items() for ses in "12"
+        for who, begin in begins.items() for ses in "12"
     ]  # fmt: skip
     (sentence,) = treatment_warnings(records)
     assert "sub-2 'soon', sub-3 '2021', sub-5 '31.12.2020' is neither a date" in sentence
@@ -254,8 +256,8 @@ def test_who_accumulates_reliably_is_counted():
         for who, rate in (("a", 2.9), ("b", 3.1))
         for ses, years in (("1", 0.0), ("2", 2.0))
     ]
-    told = spaghetti(rows, courses(rows)).caption
-    assert "1 rise faster than 3.0 CL a year (Bollack et al. 2024)" in told
+    caption = spaghetti(rows, courses(rows)).caption
+    assert "1 rise faster than 3.0 CL a year (Bollack et al. 2024)" in caption
 
 
 def test_columns_with_one_or_very_many_values_group_nobody():

@@ -79,9 +79,9 @@ def test_an_odd_value_costs_its_scan_at_most(dataset, capsys):
             assert named in row["reason"] and "run the participant level again" in row["reason"]
     capsys.readouterr()
     assert verify([str(dataset)]) == 1
-    told = "".join(capsys.readouterr())
-    assert "Traceback" not in told and "cannot be made again" not in told
-    assert "group_centiloid.tsv: " not in told  # is what the records give
+    printed = "".join(capsys.readouterr())
+    assert "Traceback" not in printed and "cannot be made again" not in printed
+    assert "group_centiloid.tsv: " not in printed  # is what the records give
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ MISMATCHES = {
 def test_every_mismatch_is_a_flag_with_a_sentence(code, changes):
     found = match(row("1", "a", 10.0), row("1", "b", 20.0, **changes))
     assert [flag.code for flag in found.flags] == [code]
-    (told,) = {str(value) for value in changes.values() if isinstance(value, str)} or {""}
-    assert told in found.flags[0].message and len(found.flags[0].message) > 30
+    (word,) = {str(value) for value in changes.values() if isinstance(value, str)} or {""}
+    assert word in found.flags[0].message and len(found.flags[0].message) > 30
     levels = read_table("cohort_columns")["change"]["flags"]["Levels"]
     assert code in levels
 

@@ -76,9 +76,9 @@ def test_the_validator_has_nothing_against_them(person, tmp_path_factory):
     raw = tmp_path_factory.mktemp("raw")
     (raw / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
     write_root_files(person, raw)
-    told = validator_errors(person)
-    places = [place for found in told.values() for place in found]  # of what is no image, too
-    assert not [place for place in places if "_scans" in place or "_sessions" in place], told
+    errors = validator_errors(person)
+    places = [place for found in errors.values() for place in found]  # of what is no image, too
+    assert not [place for place in places if "_scans" in place or "_sessions" in place], errors
     (image,) = person.glob("sub-01/ses-m00/pet/*_pet.nii.gz")
     image.unlink()
     assert "SCANS_FILENAME_NOT_MATCH_DATASET" in validator_errors(person)

@@ -174,9 +174,9 @@ def test_options_of_tau_are_no_mixture_of_amyloid_scans_nor_the_other_way_round(
     plain, vois = {"pet_to_t1w": "model"}, {"pet_to_t1w": "model", "tau_vois": {"name": "rois"}}
     calibrated = plain | {"calibration": {"name": "c"}}
     scales = {"suvr": {"universal": 1.2}}
-    told = [(plain, {}), (vois, {}), (vois, scales), (vois | calibrated, scales)]
-    changes = [{"provenance": provenance(), "scales": own} for _, own in told]
-    for change, (parameters, _) in zip(changes, told, strict=True):
+    ways = [(plain, {}), (vois, {}), (vois, scales), (vois | calibrated, scales)]
+    changes = [{"provenance": provenance(), "scales": own} for _, own in ways]
+    for change, (parameters, _) in zip(changes, ways, strict=True):
         change["provenance"] = change["provenance"] | {"parameters": parameters}
     assert codes_by_record(cohort(tmp_path, *changes)) == [[]] * 4
     changes[3]["provenance"] = changes[3]["provenance"] | {
@@ -265,8 +265,8 @@ def test_columns_of_the_raw_tables_follow_ours(tmp_path):
     assert (first["age"], first["participants_age"], first["sex"]) == (72, 71.5, "F")
     assert (first["code"], first["mmse"], first["sessions_apoe"]) == ("007", -1, "seen")
     assert rows[1]["apoe"] is None and list(rows[1]) == list(first)
-    told = {"participant": {"apoe": {"Description": "Genotype", "Levels": {"e3e4": "3/4"}}}}
-    described = centiloid_columns(records, told)
+    dictionaries = {"participant": {"apoe": {"Description": "Genotype", "Levels": {"e3e4": "3/4"}}}}
+    described = centiloid_columns(records, dictionaries)
     assert list(described) == list(first)
     assert described["apoe"]["Levels"] and described["apoe"]["Description"].startswith("Genotype (")
     assert "sessions.tsv" in described["mmse"]["Description"]

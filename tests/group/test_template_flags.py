@@ -13,8 +13,10 @@ T1WS = [f"bids:raw:sub-1/ses-{session}/anat/sub-1_ses-{session}_T1w.nii.gz" for 
 
 
 def record_of(session: str, t1ws: list[str] | None, sub: str = "1", changed: str = ""):
-    told = {"template": bool(t1ws)} | ({"t1w_sources": t1ws} if t1ws else {"reason": "one T1w"})
-    content = finished_record({"sub": sub, "ses": session, "trc": "FBB"}, longitudinal=told)
+    longitudinal = {"template": bool(t1ws)} | (
+        {"t1w_sources": t1ws} if t1ws else {"reason": "one T1w"}
+    )
+    content = finished_record({"sub": sub, "ses": session, "trc": "FBB"}, longitudinal=longitudinal)
     inputs = {uri.rsplit("/", 1)[1]: f"sha256:{changed}{uri[-14]}" for uri in t1ws or ()}
     content["provenance"] |= {"inputs": inputs, "parameters": {"longitudinal": True}}
     path = f"sub-{sub}/ses-{session}/pet/sub-{sub}_ses-{session}_trc-FBB_centiloid.json"

@@ -143,7 +143,7 @@ def test_all_frames_on_the_grid_of_the_scan(dual_window, tmp_path):
 
 
 def test_the_motion_table_has_a_row_per_frame_in_time(dual_window, tmp_path):
-    told = Motion(
+    motion = Motion(
         corrected=True, least_corrected_mm=0.5, reference_frame=2,
         pet=(1, 1, 0), frame_start_s=(0.0, 60.0, 5400.0),
         frame_duration_s=(60.0, 240.0, 1200.0), distance_mm=(7.5, 7.5, 0.0),
@@ -152,7 +152,7 @@ def test_the_motion_table_has_a_row_per_frame_in_time(dual_window, tmp_path):
         borrowed=(True, False, False),
     )  # fmt: skip
     SaveMotion(
-        output_dir=str(tmp_path), entities={"sub": "1"}, record=RecordPart(motion=told),
+        output_dir=str(tmp_path), entities={"sub": "1"}, record=RecordPart(motion=motion),
         motion=dual_window[0]["motion"], sidecar={},
     ).run()  # fmt: skip
     path = tmp_path / "sub-1/pet/sub-1_desc-confounds_timeseries.tsv"

@@ -68,12 +68,12 @@ def test_images_hold_what_was_put_into_them(fitted):
 
 
 def test_record_tells_the_cortex_by_every_model(fitted):
-    told = fitted.record.kinetics
-    assert told.done and told.gaps_min == () and fitted.record.flags == ()
-    assert told.k2_prime_per_min == pytest.approx(0.12, rel=0.01)
+    kinetics = fitted.record.kinetics
+    assert kinetics.done and kinetics.gaps_min == () and fitted.record.flags == ()
+    assert kinetics.k2_prime_per_min == pytest.approx(0.12, rel=0.01)
     for name in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan"):
-        assert told.models[name]["DVR"] == pytest.approx(1.8, rel=0.005)
-    assert told.models["Logan"]["t_star_min"] == 30
+        assert kinetics.models[name]["DVR"] == pytest.approx(1.8, rel=0.005)
+    assert kinetics.models["Logan"]["t_star_min"] == 30
 
 
 def test_table_has_a_row_per_model_and_region(fitted, tmp_path):

@@ -122,6 +122,8 @@ def test_without_a_given_one_it_is_measured(raw_scan, head, tmp_path):
         raw_scan, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
         regions=keep(tmp_path / "regions.npz", head.regions), **files,
     )  # fmt: skip
-    told = done.outputs.record.smoothing
-    assert told.resolution_source == "measured"
-    assert told.resolution_mm == pytest.approx((7.0,) * 3, abs=1.2)  # blurred by 7 mm, voxels 4
+    smoothing = done.outputs.record.smoothing
+    assert smoothing.resolution_source == "measured"
+    assert smoothing.resolution_mm == pytest.approx(
+        (7.0,) * 3, abs=1.2
+    )  # blurred by 7 mm, voxels 4

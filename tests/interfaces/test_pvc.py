@@ -86,9 +86,9 @@ def test_known_activity_is_found(corrected, tmp_path):
 
 
 def test_ratios_and_images(corrected):
-    told = corrected.record.pvc.suvr
-    assert told["gtm"]["wc"] == pytest.approx(GREY / CEREBELLUM, rel=0.03)
-    assert told["uncorrected"]["wc"] < 0.95 * told["gtm"]["wc"]
+    suvr = corrected.record.pvc.suvr
+    assert suvr["gtm"]["wc"] == pytest.approx(GREY / CEREBELLUM, rel=0.03)
+    assert suvr["uncorrected"]["wc"] < 0.95 * suvr["gtm"]["wc"]
     for key in ("pvc_rbv", "pvc_iy"):
         image = fetch_volume(getattr(corrected, key)).data
         inside = vois(2)["ctx"] & np.isfinite(image)

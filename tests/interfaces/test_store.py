@@ -19,7 +19,7 @@ from bidsapp.io import hashes
 class _Inputs(InputSpec):
     image = File(exists=True)
     others = traits.List(File(exists=True))
-    told = traits.Str()
+    text = traits.Str()
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_file_is_read_once(files, monkeypatch):
 
 
 def test_text_is_no_file(files):
-    assert digest(told="x" * 5000) != digest(told="a\0b") != digest(told=".")
+    assert digest(text="x" * 5000) != digest(text="a\0b") != digest(text=".")
 
 
 KEPT = {
@@ -119,14 +119,14 @@ def test_every_step_reads_a_file_once():
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "expected"),
     [
         ("/raw/pet.nii: holds nothing", "/raw/pet.nii: holds nothing"),
         ("/raw/late.nii: holds nothing", "/raw/late.nii: holds nothing"),
         ("holds no head", "/raw/pet.nii: holds no head"),
     ],
 )
-def test_an_image_is_named_once(said, told):
+def test_an_image_is_named_once(said, expected):
     with pytest.raises(BadDataError) as caught, prefixed_errors("/raw/pet.nii"):
         raise BadDataError(said)
-    assert str(caught.value) == told
+    assert str(caught.value) == expected

@@ -62,11 +62,13 @@ def flags_of(*visits):
 
 def test_what_is_wrong_with_an_image_is_told_with_its_name(segmented):
     flags = flags_of(segmented(1, places_apart_mm=3.0), segmented(2))
-    told = {flag.code: flag.message for flag in flags}
-    assert list(told) == ["header-places-differ", "t1w-missing", "t1w-negative"]
-    assert told["header-places-differ"].startswith("sub-1_ses-1_T1w.nii.gz: sform and qform of the")
-    assert told["t1w-missing"].startswith("sub-1_ses-2_T1w.nii.gz: 7 voxels of the T1w")
-    assert told["t1w-negative"].startswith("sub-1_ses-2_T1w.nii.gz: intensities of the T1w")
+    messages = {flag.code: flag.message for flag in flags}
+    assert list(messages) == ["header-places-differ", "t1w-missing", "t1w-negative"]
+    assert messages["header-places-differ"].startswith(
+        "sub-1_ses-1_T1w.nii.gz: sform and qform of the"
+    )
+    assert messages["t1w-missing"].startswith("sub-1_ses-2_T1w.nii.gz: 7 voxels of the T1w")
+    assert messages["t1w-negative"].startswith("sub-1_ses-2_T1w.nii.gz: intensities of the T1w")
 
 
 def test_images_without_fault_are_told_nothing_of(segmented):

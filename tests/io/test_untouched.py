@@ -45,9 +45,9 @@ def test_a_run_among_settings_of_others(raw, tmp_path):
     run = [str(raw.root), str(tmp_path / "out"), "participant", "--work-dir", str(tmp_path / "w")]
     done = subprocess.run([sys.executable, "-c", SHOWN, *run], **options, check=True)
     assert "FrameDuration" in done.stdout, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told.pop("paths").endswith("layout/config/bids.json")
-    assert told == {
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer.pop("paths").endswith("layout/config/bids.json")
+    assert answer == {
         "kept": "false", "folder": str(folder), "home": str(home),
         "nipype": str(folder), "code": 65,
     }  # fmt: skip

@@ -62,8 +62,8 @@ def test_a_margin_is_left_out_of_own_atlases_and_told_as_typed(image, tmp_path):
     processing = parsed("--derivatives", f"freesurfer={tmp_path},erode=1")
     assert {one.erode_mm for one in processing.derivatives} == {1.0}
     assert f"freesurfer={tmp_path.name},erode=1" in command(processing)
-    told = command(parsed("--atlas", *typed))
-    assert told.endswith(f"Toy={image.name},space=T1w,erode=2.5")
+    line = command(parsed("--atlas", *typed))
+    assert line.endswith(f"Toy={image.name},space=T1w,erode=2.5")
 
 
 def test_reference_regions_of_the_table_and_of_atlases():
@@ -81,8 +81,8 @@ def test_a_composite_is_a_weighted_union_across_atlases_and_is_told_as_typed():
     assert [part.weight for part in union.parts] == [None, None] and union.parts[0].name == "wc"
     words = shlex.split(command(processing))[4:]
     assert parsed(*words).reference_regions == (mine, union)
-    told = [asdict(one) for one in (mine, union)]
-    again, notes = known_options({"reference_regions": json.loads(json.dumps(told))}, "a record")
+    rows = [asdict(one) for one in (mine, union)]
+    again, notes = known_options({"reference_regions": json.loads(json.dumps(rows))}, "a record")
     assert again.reference_regions == (mine, union) and notes == []
 
 

@@ -76,9 +76,11 @@ def test_the_command_of_a_provenance_gives_its_options_again(flag):
 @pytest.mark.parametrize("name", [n for n, option in PROCESSING.items() if option.measures])
 def test_what_decides_a_measurement_is_read_back_from_a_record(name):
     processing = processed(PROCESSING[name].flag)
-    told = asdict(processing) | {"atlases": []}
-    told = {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
-    again, notes = known_options(told, "a record")
+    parameters = asdict(processing) | {"atlases": []}
+    parameters = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in parameters.items()
+    }
+    again, notes = known_options(parameters, "a record")
     assert getattr(again, name) == getattr(processing, name) != getattr(Processing(), name)
     assert notes == []
 
@@ -94,9 +96,9 @@ def test_filters_are_told_as_they_are_typed(tmp_path):
     file.write_text('{"pet": {"run": 2}}')
     typed = ["--participant-label", "01", "02", "--run-label", "1", "--controls", "group=young"]
     filters = parse(["/data", "/out", "group", *typed, "--bids-filter-file", str(file)]).filters
-    told = group_command(filters)
-    assert told.startswith("centipet BIDS_DIR OUTPUT_DIR group --participant-label 01 02 --run")
-    assert told.endswith("""--bids-filter-file '{"pet": {"run": 2}}' --controls group=young""")
+    line = group_command(filters)
+    assert line.startswith("centipet BIDS_DIR OUTPUT_DIR group --participant-label 01 02 --run")
+    assert line.endswith("""--bids-filter-file '{"pet": {"run": 2}}' --controls group=young""")
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@ def test_what_cannot_be_read_is_left_out(tmp_path, broken):
     assert charts(tmp_path, {"atlas-Centiloid_tacs": "no\ttable\n"}, **broken) == {}
 
 
-def fits(folder, told):
-    return kinetics(read_record(write(folder, finished_record(SCAN, kinetics=told), SCAN), folder))
+def fits(folder, stored):
+    return kinetics(
+        read_record(write(folder, finished_record(SCAN, kinetics=stored), SCAN), folder)
+    )
 
 
 def test_kinetic_models_are_told_with_their_errors(tmp_path):
@@ -111,17 +113,17 @@ def test_kinetic_models_are_told_with_their_errors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stored",
     [None, "x", {"done": False, "reason": "too short"}, {"done": True}, {"done": True, "models": 3},
      {"done": True, "models": {"SRTM": None, "Logan": {"DVR": "high"}}}],
 )  # fmt: skip
-def test_a_scan_without_models_has_a_page(tmp_path, told):
-    assert all(fit["DVR"] == (None, None) for fit in fits(tmp_path, told).values())
+def test_a_scan_without_models_has_a_page(tmp_path, stored):
+    assert all(fit["DVR"] == (None, None) for fit in fits(tmp_path, stored).values())
     assert write_page(tmp_path, "01").exists()
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("stored", "words"),
     [
         (
             {"done": True, "suvr": {"gtm": {"wc": 2.345, "cg": None}, "iy": {"wc": None}}},
@@ -131,16 +133,16 @@ def test_a_scan_without_models_has_a_page(tmp_path, told):
         ({"done": False, "reason": "no resolution known"}, "no resolution known"),
     ],
 )
-def test_partial_volume_is_told(tmp_path, told, words):
-    write(tmp_path, finished_record(SCAN, pvc=told), SCAN)
+def test_partial_volume_is_told(tmp_path, stored, words):
+    write(tmp_path, finished_record(SCAN, pvc=stored), SCAN)
     page = Page(write_page(tmp_path, "01").read_text("utf-8"))
-    assert words in page.words and ("2.35" in page.words) == told["done"]
+    assert words in page.words and ("2.35" in page.words) == stored["done"]
     assert "iterative Yang" not in page.words  # nobody asked for it
 
 
-@pytest.mark.parametrize("told", [None, "x", {"done": True}, {"done": True, "suvr": {"gtm": 3}}])
-def test_correction_of_another_shape_counts_as_absent(tmp_path, told):
-    record = read_record(write(tmp_path, finished_record(SCAN, pvc=told), SCAN), tmp_path)
+@pytest.mark.parametrize("stored", [None, "x", {"done": True}, {"done": True, "suvr": {"gtm": 3}}])
+def test_correction_of_another_shape_counts_as_absent(tmp_path, stored):
+    record = read_record(write(tmp_path, finished_record(SCAN, pvc=stored), SCAN), tmp_path)
     assert corrected(record) == {}
 
 

@@ -52,7 +52,7 @@ def test_the_alignment_is_the_one_used():
 
 
 @pytest.mark.parametrize(
-    ("options", "told", "cited"),
+    ("options", "words", "cited"),
     [
         ({"smooth_fwhm_mm": 4.5}, "a Gaussian of 4.5 mm", None),
         ({"target_resolution_mm": 8.0}, "effective resolution of 8 mm", None),
@@ -82,9 +82,9 @@ def test_the_alignment_is_the_one_used():
         ),
     ],
 )
-def test_options_are_told_and_cited(options, told, cited):
+def test_options_are_told_and_cited(options, words, cited):
     methods = boilerplate(Processing(**options))
-    assert told in " ".join(methods.paragraphs)
+    assert words in " ".join(methods.paragraphs)
     assert cited is None or any(item.full.startswith(cited) for item in methods.references)
 
 

@@ -59,13 +59,13 @@ def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
     theirs = np.round((points - data.mni_grid(2).affine[:3, 3]) / [-2, 2, 2]).astype(int)
     found, expected = image.get_fdata()[tuple(ours.T)], fake_pet()[tuple(theirs.T)] / 5000
     assert found == pytest.approx(expected, abs=0.03)
-    told = json.loads(sidecar_path(pet).read_text())
-    assert told["ColorMap"] == "gray" and told["DisplayRange"][0] == 0
+    sidecar = json.loads(sidecar_path(pet).read_text())
+    assert sidecar["ColorMap"] == "gray" and sidecar["DisplayRange"][0] == 0
     # deep white matter has 7000, the whole cerebellum 5000, and lies at 90 % of the scale
-    assert told["DisplayRange"][1] == pytest.approx(7000 / 5000 / 0.9, rel=0.03)
-    assert "the deep white matter" in told["DisplayRangeSource"]
-    assert image.header["cal_max"] == pytest.approx(told["DisplayRange"][1])
-    assert told["Units"] == "unitless" and "Neuraceq" in told["ColorMapSource"]
+    assert sidecar["DisplayRange"][1] == pytest.approx(7000 / 5000 / 0.9, rel=0.03)
+    assert "the deep white matter" in sidecar["DisplayRangeSource"]
+    assert image.header["cal_max"] == pytest.approx(sidecar["DisplayRange"][1])
+    assert sidecar["Units"] == "unitless" and "Neuraceq" in sidecar["ColorMapSource"]
     head = nib.load(t1w)
     assert head.shape == read_grid(1).shape
     centre = np.array(center_of_mass(head.get_fdata())) + read_grid(1).affine[:3, 3]

@@ -94,8 +94,8 @@ def test_grey_matter_weighs_or_selects(image):
     found = measured(image, space(GM=grey), gm_threshold=0.5).columns["Centiloid"]
     assert found["gm_mean"][2] == pytest.approx(image[inside].astype(float).mean(), rel=1e-12)
     assert found["gm_voxels"][2] == inside.sum()
-    told = region_dictionary(Processing(gm_threshold=0.5), "Bq/mL")["gm_mean"]["Description"]
-    assert "0.5" in told
+    description = region_dictionary(Processing(gm_threshold=0.5), "Bq/mL")["gm_mean"]["Description"]
+    assert "0.5" in description
 
 
 def test_without_a_t1w_such_a_reference_is_not_guessed(image):
@@ -149,8 +149,8 @@ def test_extremes_percentiles_and_sides_are_those_of_numpy(image):
         for name in ("ctx-lh-insula", "ctx-rh-insula", "Brain-Stem", "frontal_R", "frontal_L")
     }
     for name, own in values.items():
-        told = [columns[key][at[name]] for key in ("minimum", "p05", "p95", "maximum")]
-        assert told == [own.min(), np.quantile(own, 0.05), np.quantile(own, 0.95), own.max()]
+        stored = [columns[key][at[name]] for key in ("minimum", "p05", "p95", "maximum")]
+        assert stored == [own.min(), np.quantile(own, 0.05), np.quantile(own, 0.95), own.max()]
     for left, right in (("ctx-lh-insula", "ctx-rh-insula"), ("frontal_L", "frontal_R")):
         a, b = values[left].mean(), values[right].mean()
         for name in (left, right):
@@ -167,8 +167,8 @@ def test_another_background_divides_snr_and_cnr(image):
         columns = found.columns["Centiloid"]
         assert columns["snr"] == [value / sd for value in columns["mean"]]
         assert columns["cnr"] == [(value - mean) / sd for value in columns["mean"]]
-    told = region_dictionary(Processing(**options), "Bq/mL")["snr"]["Description"]
-    assert told.endswith("standard deviation of AAL3: lCERCRU1")
+    description = region_dictionary(Processing(**options), "Bq/mL")["snr"]["Description"]
+    assert description.endswith("standard deviation of AAL3: lCERCRU1")
     with pytest.raises(CentipetError, match="--background moon: this run has wc, cg, wcb, pons"):
         check_options(Processing(background="moon"))
 

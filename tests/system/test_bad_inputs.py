@@ -91,9 +91,9 @@ def end_of_run(bids: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]
     folder = bids.parent
     code = main([str(bids), str(folder / "out"), "participant", "-w", str(folder / "work"),
                  "--nprocs", "1"])  # fmt: skip
-    told = "".join(capfd.readouterr())
-    assert "Traceback" not in told and "fault of CentiPET" not in told
-    return code, told
+    printed = "".join(capfd.readouterr())
+    assert "Traceback" not in printed and "fault of CentiPET" not in printed
+    return code, printed
 
 
 @pytest.mark.slow
@@ -101,9 +101,9 @@ def end_of_run(bids: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]
 def test_a_spoilt_dataset_ends_with_its_code_and_sentence(plain, name, capfd, no_hang):
     case = DATASETS[name]
     case.spoil(plain)
-    code, told = end_of_run(plain, capfd)
-    assert code == case.code, told
-    assert case.word in told
+    code, printed = end_of_run(plain, capfd)
+    assert code == case.code, printed
+    assert case.word in printed
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read anything")
@@ -111,5 +111,5 @@ def test_a_spoilt_dataset_ends_with_its_code_and_sentence(plain, name, capfd, no
 def test_a_file_that_may_not_be_read(plain, which, capfd, no_hang):
     person = make_person(plain, "1")
     unreadable(which)(person)
-    code, told = end_of_run(plain, capfd)
-    assert code == 66 and "cannot be read" in told
+    code, printed = end_of_run(plain, capfd)
+    assert code == 66 and "cannot be read" in printed

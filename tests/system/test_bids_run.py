@@ -241,8 +241,8 @@ def test_one_process_or_two_give_the_same_files(out, again, shared_data, tmp_pat
     assert len(found) > 40
     apart = [name for name in found if found[name] != again.files.get(name)]
     images = [name for name in apart if name.endswith(".nii.gz")]
-    told = [told_apart(among / name, again.out / name) for name in images]
-    assert found == again.files, (apart, told)
+    differing = [told_apart(among / name, again.out / name) for name in images]
+    assert found == again.files, (apart, differing)
 
 
 # ------------------------------------------------------------------------ regions and spaces

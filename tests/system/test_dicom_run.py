@@ -81,10 +81,10 @@ def head_points() -> np.ndarray:
 def test_the_head_is_found_in_every_frame(run, shared_data, tracer, study, frames):
     truth = json.loads((shared_data / "dicom_truth.json").read_text())[study]
     [path] = (run / "out").rglob(f"*trc-{tracer}*_desc-confounds_timeseries.json")
-    told = json.loads(path.read_text())
+    content = json.loads(path.read_text())
     positions = [np.array(matrix) for matrix in frames(truth)]
-    found = [np.array(matrix) for matrix in told["ReferenceToFrame"]]
-    reference = positions[told["ReferenceFrame"]]
+    found = [np.array(matrix) for matrix in content["ReferenceToFrame"]]
+    reference = positions[content["ReferenceFrame"]]
     for one, position in zip(found, positions, strict=True):
         assert displacement(one @ reference, position, head_points()) < 0.7
 
@@ -181,8 +181,8 @@ def test_kinetic_models_agree_and_images_follow_regions(run):
 
 def test_static_studies_say_why_they_have_no_kinetics(run):
     for path in (run / "out").rglob("*_trc-FBB*_centiloid.json"):
-        told = json.loads(path.read_text())["kinetics"]
-        assert not told["done"] and "first frame starts 90.0 min" in told["reason"]
+        kinetics = json.loads(path.read_text())["kinetics"]
+        assert not kinetics["done"] and "first frame starts 90.0 min" in kinetics["reason"]
 
 
 def test_a_second_run_converts_nothing_and_changes_nothing(run, shared_data):

@@ -45,10 +45,10 @@ def test_a_control_group_with_too_little_memory_and_more(place, truth):
                "--mem", "4G"]  # fmt: skip
     with limited_memory(TOO_LITTLE_MB) as group:
         done = run_centipet(*command, cgroup=group)
-    told = done.stdout + done.stderr
-    assert done.returncode == 75, told
-    assert "memory" in told
-    assert "Traceback" not in told
+    printed = done.stdout + done.stderr
+    assert done.returncode == 75, printed
+    assert "memory" in printed
+    assert "Traceback" not in printed
     figures = "sub-phantom/figures"  # the page says what failed, and there are fewer figures
     told_failed = ("sub-phantom.html ", f"{figures}/manifest.json ", f"{figures}/captions.tsv ")
     assert [said for said in false_claims(out, truth) if not said.startswith(told_failed)] == []

@@ -51,17 +51,17 @@ def out(tmp_path) -> Path:
 def verify(out, capsys):
     def run(*arguments: object) -> tuple[int, str]:
         code = main([str(out), *map(str, arguments)])
-        told = capsys.readouterr()
-        return code, told.out + told.err
+        output = capsys.readouterr()
+        return code, output.out + output.err
 
     return run
 
 
 def test_a_dataset_as_it_was_written(verify):
-    code, told = verify()
-    assert code == 0, told
-    assert "all verified" in told
-    assert "made with other templates or volumes" in told  # so nothing was derived again
+    code, printed = verify()
+    assert code == 0, printed
+    assert "all verified" in printed
+    assert "made with other templates or volumes" in printed  # so nothing was derived again
 
 
 def test_one_flipped_byte_in_any_file_is_found(out, verify):
@@ -78,8 +78,8 @@ def test_one_flipped_byte_in_any_file_is_found(out, verify):
         changed = bytearray(before)
         changed[len(changed) // 2] ^= 4
         path.write_bytes(changed)
-        code, told = verify("--quick")
-        assert code == 1 and path.relative_to(out).as_posix() in told, path
+        code, printed = verify("--quick")
+        assert code == 1 and path.relative_to(out).as_posix() in printed, path
         path.write_bytes(before)
     assert verify("--quick")[0] == 0
 
@@ -95,10 +95,10 @@ def test_every_edited_number_of_the_group_tables_is_found_without_hashes(out, ve
         ]
         path.write_text("\n".join([lines[0], "\t".join(edited), *lines[2:]]) + "\n")
         _accept(out, path)
-        code, told = verify()
+        code, printed = verify()
         assert code == 1 and columns, path
         for column in columns:
-            assert f"{path.name}: {column} of " in told, path
+            assert f"{path.name}: {column} of " in printed, path
         run_group(out, Filters())
 
 
@@ -123,25 +123,25 @@ def test_missing_and_foreign_files_and_folders(out, verify):
     (out / "notes.txt").write_text("")
     (out / "work").mkdir()
     (out / "participants.tsv").write_text("participant_id\n")
-    code, told = verify()
+    code, printed = verify()
     assert code == 1
-    assert "sub-01/pet/sub-01_pet.nii.gz: is missing" in told
+    assert "sub-01/pet/sub-01_pet.nii.gz: is missing" in printed
     for name in ("sub-02/pet/.left.tmp", "notes.txt"):
-        assert f"{name}: is named by no record or manifest" in told
-    assert "work/: no part of the results" in told and "participants.tsv" not in told
+        assert f"{name}: is named by no record or manifest" in printed
+    assert "work/: no part of the results" in printed and "participants.tsv" not in printed
 
 
 def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
     record = json.loads((out / "sub-01/pet/sub-01_trc-FBB_centiloid.json").read_text())
     record["provenance"]["version"] = "0.0.9"
     write_sealed(out, record)
-    code, told = verify()
+    code, printed = verify()
     assert code == 1
-    assert "made with different versions: " in told and "0.0.9 of 1" in told
-    assert "sub-01/figures/manifest.json: the page is not of the record sub-01/pet/" in told
+    assert "made with different versions: " in printed and "0.0.9 of 1" in printed
+    assert "sub-01/figures/manifest.json: the page is not of the record sub-01/pet/" in printed
     assert verify("--participant-label", "sub-02")[0] == 0
-    code, told = verify("--participant-label", "02", "99")
-    assert code == 1 and "sub-99: has no record; correct --participant-label" in told
+    code, printed = verify("--participant-label", "02", "99")
+    assert code == 1 and "sub-99: has no record; correct --participant-label" in printed
 
 
 def test_amyloid_and_tau_of_one_run_are_no_mixture(tmp_path, capsys):
@@ -158,11 +158,11 @@ def test_amyloid_and_tau_of_one_run_are_no_mixture(tmp_path, capsys):
 
 def test_a_run_that_ended_half_way_is_not_verified(out, verify):
     write_sealed(out, {**finished_record(SCANS[0]), "status": "incomplete"})
-    code, told = verify()
-    assert code == 1 and "says that the scan was not finished" in told
+    code, printed = verify()
+    assert code == 1 and "says that the scan was not finished" in printed
     assert (
-        "sub-01: files not checked, as what names them is broken: 1" in told
-        and "sub-01_pet.nii.gz" not in told
+        "sub-01: files not checked, as what names them is broken: 1" in printed
+        and "sub-01_pet.nii.gz" not in printed
     )
 
 
@@ -194,8 +194,8 @@ def test_a_killed_worker_means_try_again(verify, monkeypatch):
             raise BrokenProcessPool("A process in the process pool was terminated abruptly")
 
     monkeypatch.setattr("bidsapp.execution.workers.workers", lambda count: Killed())
-    code, told = verify("--nprocs", "2")
-    assert code == 75 and "--nprocs 1" in told and "Traceback" not in told
+    code, printed = verify("--nprocs", "2")
+    assert code == 75 and "--nprocs 1" in printed and "Traceback" not in printed
 
 
 def test_several_processes_tell_what_one_does(out, verify):

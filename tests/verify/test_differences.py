@@ -10,7 +10,7 @@ from bidsapp.verify.differences import CENTILOIDS, Tolerance, agree, unlike, unl
 
 
 @pytest.mark.parametrize(
-    ("told", "found", "same"),
+    ("stored", "found", "same"),
     [
         ("1.0000000001", 1.0, True),
         (1.00001, 1.0, False),
@@ -25,8 +25,8 @@ from bidsapp.verify.differences import CENTILOIDS, Tolerance, agree, unlike, unl
         ("1e999", 1e308, False),
     ],
 )
-def test_numbers_agree_within_rounding_and_text_exactly(told, found, same):
-    assert agree(told, found) is same
+def test_numbers_agree_within_rounding_and_text_exactly(stored, found, same):
+    assert agree(stored, found) is same
 
 
 def test_a_centiloid_near_zero_has_an_absolute_tolerance():
@@ -34,16 +34,16 @@ def test_a_centiloid_near_zero_has_an_absolute_tolerance():
 
 
 def test_fields_are_named_where_they_differ():
-    told = {"a": {"b": [1.0, 2.5]}, "own": 1, "short": [1]}
+    stored = {"a": {"b": [1.0, 2.5]}, "own": 1, "short": [1]}
     found = {"a": {"b": [1.0, 2.0]}, "new": 3.0, "short": [1, 2]}
-    assert list(unlike(told, found)) == [
+    assert list(unlike(stored, found)) == [
         ("a.b[1]", 2.5, 2.0), ("new", None, 3.0), ("short", [1], [1, 2]),
     ]  # fmt: skip
 
 
 def test_cells_are_named_by_column_and_row():
-    told = [{"name": "ctx", "mean": "1.5", "gm": "1.0001", "own": "7"}]
+    stored = [{"name": "ctx", "mean": "1.5", "gm": "1.0001", "own": "7"}]
     found = [{"name": "ctx", "mean": 1.6, "gm": 1.0}]
-    differences = list(unlike_cells(told, found, ["ctx"], {"gm": Tolerance(1e-3)}))
+    differences = list(unlike_cells(stored, found, ["ctx"], {"gm": Tolerance(1e-3)}))
     assert differences == [("mean of ctx", "1.5", 1.6)]
-    assert list(unlike_cells(told, [], [], {})) == [("number of rows", 1, 0)]
+    assert list(unlike_cells(stored, [], [], {})) == [("number of rows", 1, 0)]

@@ -48,9 +48,9 @@ def run(bids: Path, out: Path, work: Path, capfd: pytest.CaptureFixture[str]) ->
     """One scan of one participant; the exit code and what the person reads."""
     code = main([str(bids), str(out), "participant", "--participant-label", "01", "--tracer-label",
                  "PIB", "--nprocs", "1", "-w", str(work)])  # fmt: skip
-    told = "".join(capfd.readouterr())
-    assert "Traceback" not in told and "fault of CentiPET" not in told, told
-    return code, told
+    printed = "".join(capfd.readouterr())
+    assert "Traceback" not in printed and "fault of CentiPET" not in printed, printed
+    return code, printed
 
 
 def is_no_result(out: Path) -> bool:
@@ -83,8 +83,8 @@ def undisturbed(bids_dir, stand_ins, tmp_path_factory) -> dict[str, str]:
 def test_a_full_disk_and_more_room(bids_dir, tmp_path, capfd, undisturbed, which, room, expected):
     out, work = tmp_path / "out", tmp_path / "work"
     with disk(tmp_path / which, room) as full:
-        code, told = run(bids_dir, out, work, capfd)
-        assert code == expected and "No space left on device" in told, told
+        code, printed = run(bids_dir, out, work, capfd)
+        assert code == expected and "No space left on device" in printed, printed
         assert is_no_result(out) == (expected == 74)
         remount(full, "size=500m,nr_inodes=100000")
         assert run(bids_dir, out, work, capfd)[0] == 0
@@ -97,10 +97,10 @@ def test_a_limit_of_file_size(bids_dir, tmp_path, capfd, undisturbed):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
-        code, told = run(bids_dir, out, work, capfd)
+        code, printed = run(bids_dir, out, work, capfd)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert code == 74 and "File too large" in told
+    assert code == 74 and "File too large" in printed
     assert is_no_result(out)
     assert run(bids_dir, out, work, capfd)[0] == 0
     assert hashes(out) == undisturbed
@@ -111,9 +111,9 @@ def test_a_limit_of_file_size(bids_dir, tmp_path, capfd, undisturbed):
 def test_a_read_only_disk(bids_dir, tmp_path, capfd, which):
     with disk(tmp_path / which, "size=9m") as locked:
         remount(locked, "ro")
-        code, told = run(bids_dir, tmp_path / "out", tmp_path / "work", capfd)
-    assert code == 73 and str(tmp_path / which) in told
-    assert len(told.strip().splitlines()[-1]) < 300
+        code, printed = run(bids_dir, tmp_path / "out", tmp_path / "work", capfd)
+    assert code == 73 and str(tmp_path / which) in printed
+    assert len(printed.strip().splitlines()[-1]) < 300
 
 
 @pytest.mark.parametrize("gone", ["out", "out/sub-01", "out/sub-01/pet"])
@@ -128,11 +128,11 @@ def test_results_removed_while_they_are_made(
 
     monkeypatch.setattr(positioning, "register", remove_and_register)
     out, work = tmp_path / "out", tmp_path / "work"
-    code, told = run(bids_dir, out, work, capfd)
+    code, printed = run(bids_dir, out, work, capfd)
     monkeypatch.undo()
     assert is_no_result(out) == (code != 0)
     if code:
-        assert code == 74 and "removed" in told
+        assert code == 74 and "removed" in printed
     shutil.rmtree(work)
     assert run(bids_dir, out, work, capfd)[0] == 0
     assert hashes(out) == undisturbed

@@ -119,9 +119,9 @@ def test_all_visits_are_placed_by_one_template(visits, calls, truth):
         assert found["status"] == "ok" and found["method"] == "template+model"
         assert found["suvr"]["wc"] == pytest.approx(truth.mean("ctx") / truth.mean("wc"), rel=1e-4)
         assert found["t1w_source"] == "bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
-        told = found["longitudinal"]
-        assert told["template"] is True and told["t1w_sources"] == uris
-        assert [one["tissue_ml"] for one in told["visits"]] == [1200.0, 1200.0]
+        template = found["longitudinal"]
+        assert template["template"] is True and template["t1w_sources"] == uris
+        assert [one["tissue_ml"] for one in template["visits"]] == [1200.0, 1200.0]
         assert found["qc"]["visits_agreement"] > 0.95
         assert names <= found["provenance"]["inputs"].keys()
         codes = [flag["code"] for flag in found["flags"]]
@@ -175,8 +175,8 @@ def test_a_visit_without_a_head_stays_out_and_is_told(visits, calls):
     out, failures = process(visits, participant=("01",))
     assert failures == []
     found = record(out, "1")
-    told = found["longitudinal"]["visits"][2]
-    assert {key: value for key, value in told.items() if value is not None} == {
+    visit = found["longitudinal"]["visits"][2]
+    assert {key: value for key, value in visit.items() if value is not None} == {
         "reason": "contains no head"
     }
     message = next(f["message"] for f in found["flags"] if f["code"] == "visit-left-out")

@@ -87,9 +87,9 @@ def test_without_an_equation_there_are_suvrs_and_what_to_do(lab, truth):
     record = lab.record("FC119S")
     assert record["suvr"]["wc"] == pytest.approx(truth.mean("ctx") / truth.mean("wc"), rel=1e-4)
     assert record["centiloid"] is None and set(record["centiloids"].values()) == {None}
-    (told,) = [flag["message"] for flag in record["flags"] if flag["code"] == "not-calibrated"]
-    assert "no Centiloid equation for FC119S" in told and "PiB and with FC119S" in told
-    assert "standard pipeline" not in told
+    (message,) = [flag["message"] for flag in record["flags"] if flag["code"] == "not-calibrated"]
+    assert "no Centiloid equation for FC119S" in message and "PiB and with FC119S" in message
+    assert "standard pipeline" not in message
 
 
 def test_a_record_says_by_which_definition_it_was_made(lab):
@@ -99,8 +99,8 @@ def test_a_record_says_by_which_definition_it_was_made(lab):
     }  # fmt: skip
     assert lab.record("FBB")["tracer_definition"] is None
     for code in SCANS:
-        told = lab.record(code)["provenance"]["parameters"]["tracer_file"]
-        assert told == {"name": "lab.toml", "sha256": file_hash(lab.file)}
+        definition = lab.record(code)["provenance"]["parameters"]["tracer_file"]
+        assert definition == {"name": "lab.toml", "sha256": file_hash(lab.file)}
     sidecars = [*(lab.out / "sub-01" / "pet").glob("sub-01_trc-QZ41_*desc-preproc_pet.json")]
     assert len(sidecars) == 3  # native, T1w, MNI
     for path in sidecars:
@@ -149,8 +149,8 @@ def test_a_changed_file_makes_its_scans_again(lab, stand_ins, tmp_path):
     assert after["QZ41"]["tracer_definition"]["window_min"] == [62, 78]
     assert after["QZ41"]["tracer_window_min"] == [62, 78]
     assert after["QZ41"]["centiloid"] is None  # its equation is that of another window
-    (told,) = [f["message"] for f in after["QZ41"]["flags"] if f["code"] == "not-calibrated"]
-    assert "62-78 not 60-80" in told
+    (message,) = [f["message"] for f in after["QZ41"]["flags"] if f["code"] == "not-calibrated"]
+    assert "62-78 not 60-80" in message
     assert after["FBB"]["centiloid"] == before["FBB"]["centiloid"]
     hashes = {
         record["provenance"]["parameters"]["tracer_file"]["sha256"] for record in after.values()

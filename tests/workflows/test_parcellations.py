@@ -78,8 +78,8 @@ def test_a_parcellation_reaches_tables_curves_correction_and_reference(
     assert len(curves) == 3 and all(float(row[f"label-{middle}"]) > 0 for row in curves)
     assert not stem.with_name(f"{stem.name}_atlas-Other_vois.tsv").exists()
     record = json.loads(stem.with_name(f"{stem.name}_centiloid.json").read_text())
-    told = {flag["code"]: flag["message"] for flag in record["flags"]}
-    assert "sub-01_x_dseg.nii.gz" in told["parcellation-refused"] and record["centiloid"]
+    messages = {flag["code"]: flag["message"] for flag in record["flags"]}
+    assert "sub-01_x_dseg.nii.gz" in messages["parcellation-refused"] and record["centiloid"]
     sidecar = json.loads(stem.with_name(f"{stem.name}_atlas-Own_vois.json").read_text())
     assert sidecar["Parcellation"]["SHA256"].startswith("sha256:")
     assert "--atlas" in record["provenance"]["command"]

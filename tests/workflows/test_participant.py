@@ -182,9 +182,13 @@ def test_transforms_are_what_antsapplytransforms_reads(sub01, truth):
     assert content["Method"] == "t1w+model" and content["Quality"]["pet_t1w_distance_mm"] == 1.5
     way_back = sub01 / "pet/sub-01_trc-FBB_from-pet_to-T1w_mode-image_xfm.txt"
     np.testing.assert_allclose(load_itk_affine(way_back), truth.t1w_to_pet, atol=1e-9)
-    told = read(way_back.with_suffix(".json"))
-    assert (told["From"], told["To"], told["T1wToPet"]) == ("pet", "T1w", content["T1wToPet"])
-    assert told["SpatialReference"] == "bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
+    sidecar = read(way_back.with_suffix(".json"))
+    assert (sidecar["From"], sidecar["To"], sidecar["T1wToPet"]) == (
+        "pet",
+        "T1w",
+        content["T1wToPet"],
+    )
+    assert sidecar["SpatialReference"] == "bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz"
     back = sub01 / "anat/sub-01_from-MNI152NLin6Asym_to-T1w_mode-image_xfm.nii.gz"
     native = nib.load(sub01 / "anat/sub-01_desc-preproc_T1w.nii.gz")
     assert nib.load(back).shape == (*native.shape, 1, 3)  # of 4 mm, so no coarser than the T1w
@@ -209,8 +213,8 @@ def test_any_image_of_a_scan_is_brought_to_any_space(sub01, tmp_path, capsys):
         np.testing.assert_allclose(
             nib.load(out).get_fdata(), nib.load(ours[goal]).get_fdata(), rtol=1e-4, atol=1e-2
         )
-        told = read(out.with_name(f"{goal}.json"))
-        assert (told["From"], told["To"], told["Interpolation"]) == ("pet", goal, "linear")
+        sidecar = read(out.with_name(f"{goal}.json"))
+        assert (sidecar["From"], sidecar["To"], sidecar["Interpolation"]) == ("pet", goal, "linear")
     labels = tmp_path / "labels.nii.gz"
     mni = nib.load(ours["MNI152NLin6Asym"])
     marked = np.zeros(mni.shape, np.int16)

@@ -64,20 +64,22 @@ def test_every_derivative_says_what_made_it(out, bids_dir):
         if path.name == "captions.tsv":
             continue
         content = json.loads(path.with_name(f"{path.name.split('.')[0]}.json").read_text())
-        told = content["CentiPET"]
+        provenance = content["CentiPET"]
         if path.name.endswith("_scans.tsv"):  # a view of the records
-            assert told["Sources"] == ["bids::sub-01/figures/manifest.json"]
+            assert provenance["Sources"] == ["bids::sub-01/figures/manifest.json"]
             continue
         assert content["Sources"], path
         for uri in content["Sources"]:
             assert uri in hashes or (out / uri.removeprefix("bids::")).is_file(), (path, uri)
-        assert told["Version"] == __version__ and told["Parameters"]["cutoff"] == [20.0], path
-        assert told["Command"].startswith("centipet BIDS_DIR OUTPUT_DIR participant --atlas") or (
-            "--cutoff 20.0" in told["Command"]
-        )
-        assert told["Inputs"] and told["Inputs"].items() <= hashes.items(), path
+        assert provenance["Version"] == __version__ and provenance["Parameters"]["cutoff"] == [
+            20.0
+        ], path
+        assert provenance["Command"].startswith(
+            "centipet BIDS_DIR OUTPUT_DIR participant --atlas"
+        ) or ("--cutoff 20.0" in provenance["Command"])
+        assert provenance["Inputs"] and provenance["Inputs"].items() <= hashes.items(), path
         of_t1w_only = path.parent.name == "anat"
-        assert any("_pet." in uri for uri in told["Inputs"]) != of_t1w_only, path
+        assert any("_pet." in uri for uri in provenance["Inputs"]) != of_t1w_only, path
         seen += 1
     assert seen > 60
     for path in set(out.glob("group_*.json")) - {out / "group_raw.json"}:
@@ -129,8 +131,8 @@ def test_one_flipped_byte_in_any_file_is_found(copy, capsys):
             file.seek(middle)
             file.write(bytes([byte[0] ^ 16]))
         assert verify_command([str(copy), "--quick"]) == 1, path
-        told = capsys.readouterr().out
-        assert f"x {path.relative_to(copy).as_posix()}: " in told, path
+        printed = capsys.readouterr().out
+        assert f"x {path.relative_to(copy).as_posix()}: " in printed, path
         with path.open("r+b") as file:
             file.seek(middle)
             file.write(byte)
@@ -163,11 +165,14 @@ def test_an_edited_number_in_every_column_is_found_without_its_hash(copy):
             c for c, one, other in zip(lines[0], last, cells, strict=True) if one != other
         ]
         path.write_text("".join("\t".join(line) + "\n" for line in [*lines, cells]))
-    told = {(one.path, one.field) for one in derived_again(copy).differences}
+    differing = {(one.path, one.field) for one in derived_again(copy).differences}
     for name, columns in edited.items():
         assert columns
         for column in set(columns) - {"frame_start", "frame_end"}:
-            assert any(path == name and column in where for path, where in told), (name, column)
+            assert any(path == name and column in where for path, where in differing), (
+                name,
+                column,
+            )
 
 
 def _edited(cell: str) -> str:
@@ -206,8 +211,10 @@ def test_an_edited_voxel_is_found_without_its_hash(copy):
         image = load_volume(path)
         image.data[45, 50, 40] += 0.5
         save_volume(path, image)
-    told = [one.sentence for one in derived_again(copy).differences]
-    assert len(told) == 2 and all("voxel (45, 50, 40) (1 voxels in all)" in text for text in told)
+    sentences = [one.sentence for one in derived_again(copy).differences]
+    assert len(sentences) == 2 and all(
+        "voxel (45, 50, 40) (1 voxels in all)" in text for text in sentences
+    )
 
 
 def test_a_failed_scan_has_nothing_to_derive(out):

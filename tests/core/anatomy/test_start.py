@@ -21,8 +21,8 @@ def test_samples_are_about_as_dense_as_wanted_whatever_the_voxels(voxel_mm):
     image = Volume(np.ones(shape, np.float32), np.diag([*voxel_mm, 1.0]))
     samples = subsample(image, 3.0)
     assert 0.55 * 27 <= samples.volume_mm3 <= 2.4 * 27
-    told = samples.intensity.size * samples.volume_mm3
-    assert told == pytest.approx(np.prod(shape) * np.prod(voxel_mm), rel=0.2)
+    volume = samples.intensity.size * samples.volume_mm3
+    assert volume == pytest.approx(np.prod(shape) * np.prod(voxel_mm), rel=0.2)
 
 
 def test_a_chequerboard_has_no_neighbours_along_an_axis():

@@ -137,12 +137,12 @@ def test_halfway_of_any_common_world_is_the_same_place():
 def test_another_person_and_other_ventricles_are_told(head, two):
     visits = [two[0][0], visit_of(make_head(11), PLACES[1], seed=1)]
     agreement = within_subject_template(visits).agreement
-    told = {
+    content = {
         name: {"agreement": value, "tissue_ml": 1000.0, "ventricles_ml": 30.0}
         for name, value in zip("ab", agreement, strict=True)
     }
-    assert [f.code for f in template_findings(told)] == ["visits-disagreement"]
-    good = {name: {**row, "agreement": 0.97} for name, row in told.items()}
+    assert [f.code for f in template_findings(content)] == ["visits-disagreement"]
+    good = {name: {**row, "agreement": 0.97} for name, row in content.items()}
     assert template_findings(good) == ()
     good["b"]["ventricles_ml"] = 60.0
     assert [f.code for f in template_findings(good)] == ["visits-change"]

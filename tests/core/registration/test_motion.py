@@ -114,14 +114,14 @@ def test_what_is_told_is_in_the_order_of_time(still):
     late, shift = still, rigid_matrix([3.0, 0, 0, 0, 0, 0.1])
     early = late.after(shift)
     starts = [[5400, 5700], [0, 300], [7000]]
-    told = motion_part([late, early, None], starts, [[300] * 2] * 3, True)
-    assert told.frame_start_s == (0, 300, 5400, 5700)
-    assert told.pet == (1, 1, 0, 0)
-    assert told.reference_frame == 2 + late.reference
+    motion = motion_part([late, early, None], starts, [[300] * 2] * 3, True)
+    assert motion.frame_start_s == (0, 300, 5400, 5700)
+    assert motion.pet == (1, 1, 0, 0)
+    assert motion.reference_frame == 2 + late.reference
     centre = early.head.mean(axis=0)
     expected = shift[:3, :3] @ centre + shift[:3, 3] - centre
-    assert told.translation_mm[late.reference] == pytest.approx(expected, abs=1e-6)
-    assert told.rotation_deg[late.reference] == pytest.approx([0, 0, np.degrees(0.1)], abs=1e-6)
+    assert motion.translation_mm[late.reference] == pytest.approx(expected, abs=1e-6)
+    assert motion.rotation_deg[late.reference] == pytest.approx([0, 0, np.degrees(0.1)], abs=1e-6)
 
 
 def test_the_tracer_may_move_meanwhile(head):

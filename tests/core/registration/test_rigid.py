@@ -95,11 +95,11 @@ def test_tells_a_wrong_voxel_size(head, pet, fit, factors):
     assert np.abs(found - turned).max() < 0.012
     limits = read_table("limits")
     limits |= {"pet_t1w_stretch": limits["pet_t1w_stretch"] | {"flag": 0.02}}
-    (told,) = strain_findings(found, limits)
-    assert ("longer" in told.message) == (min(factors) < 1)
+    (finding,) = strain_findings(found, limits)
+    assert ("longer" in finding.message) == (min(factors) < 1)
     changed = np.flatnonzero(np.array(factors) != 1)
     axis = ("left", "front", "head")[changed[0]] if len(changed) == 1 else "all directions"
-    assert axis in told.message
+    assert axis in finding.message
 
 
 @pytest.mark.slow
