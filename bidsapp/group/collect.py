@@ -52,7 +52,7 @@ from bidsapp.io.locks import holding
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, find_records
 from bidsapp.record.tracers import using_tracers_of
-from bidsapp.report.figure_files import save_figures
+from bidsapp.report.figure import save_figures
 from bidsapp.report.study_methods import cohort_methods, reading
 from bidsapp.settings import Filters
 

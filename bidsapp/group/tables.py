@@ -387,23 +387,23 @@ def _years(records: Sequence[ScanRecord]) -> dict[str, float]:
 
 def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | None) -> Row:
     start, end = record.window_min or (None, None)
-    ok = record.status is Status.OK
-    centiloid = record.centiloid if ok else None
+    nothing = ScanRecord(participant_id="", entities={})
+    result = record if record.status is Status.OK else nothing
     flags = (*record.flags, *cohort)
     return {
         **scan_columns(record),
         "window_start_min": start,
         "window_end_min": end,
-        **{f"suvr_{name}": record.suvr.get(name) if ok else None for name in REFERENCES},
-        "centiloid": centiloid,
+        **{f"suvr_{name}": result.suvr.get(name) for name in REFERENCES},
+        "centiloid": result.centiloid,
         "method": record.method,
         "flags": ";".join(flag.code for flag in flags),
         "version": record.version,
         "reason": record.reason,
         "error": record.error,
-        "band": record.band.name if ok and record.band else None,
-        **_certainty(record if ok else None),
-        **{f"dvr_{model.value}": _dvr(record, model) for model in KineticModel},
+        "band": result.band and result.band.name,
+        **_certainty(result),
+        **{f"dvr_{model.value}": _dvr(result, model) for model in KineticModel},
         "tracer_name": record.tracer_name,
         "reference_region": record.reference_region,
         "slope": record.equation and record.equation.slope,
@@ -427,15 +427,12 @@ def _centiloid_row(record: ScanRecord, cohort: Iterable[Flag], years: float | No
 
 def _dvr(record: ScanRecord, model: KineticModel) -> float | None:
     """DVR of the cortical target of a dynamic scan."""
-    if record.status is not Status.OK or record.kinetics is None:
-        return None
-    return record.kinetics.models.get(model_name(model), {}).get("DVR")
+    models = record.kinetics.models if record.kinetics else {}
+    return models.get(model_name(model), {}).get("DVR")
 
 
-def _certainty(record: ScanRecord | None) -> Row:
-    """How sure the Centiloid of a scan is; nothing is known of a scan without a result."""
-    if record is None:
-        record = ScanRecord(participant_id="", entities={})
+def _certainty(record: ScanRecord) -> Row:
+    """How sure the Centiloid of a scan is."""
     intervals = {"centiloid": record.centiloid_interval, "rescan": record.rescan_interval}
     ends = {name: interval or (None, None) for name, interval in intervals.items()}
     agreement, calibration = record.reference_agreement, record.calibration

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,11 +20,14 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from bidsapp.io.atomic import write_text
+from bidsapp.errors import StorageError
+from bidsapp.io.atomic import write_lines, write_text
+from bidsapp.io.tsv import line
 from bidsapp.report.render import asset
 from bidsapp.report.svg import join, tag
 
 _JPEG: dict[str, Any] = {"format": "jpeg", "quality": 88, "subsampling": 0}
+CAPTIONS = "captions.tsv"  # table of the descriptions of figures in a folder
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -229,3 +233,42 @@ def _layer(number: int, layer: Layer, pixels: Pixels | None) -> Markup:
     image = tag("image", href=layer.uri(pixels), width=columns, height=rows)
     kind = {0: "layer", 1: "layer other second"}.get(number, "layer other")
     return tag("g", image, layer.key, class_=kind)
+
+
+def save_figures(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write figures as SVG files; those of an earlier run are removed.
+
+    Parameters
+    ----------
+    folder : where; nothing else belongs into it
+    figures : file name without ``.svg`` -> figure
+
+    Returns
+    -------
+    list of Path
+        The files, the table of captions last; empty without figures.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be written or removed.
+    """
+    _remove_others(folder, figures)
+    if not figures:
+        return []
+    written = [figure.save(folder / f"{name}.svg") for name, figure in figures.items()]
+    rows = [("file", "title", "caption")]
+    rows += [(f"{name}.svg", figure.title, figure.caption) for name, figure in figures.items()]
+    return [*written, write_lines(folder / CAPTIONS, map(line, rows))]
+
+
+def _remove_others(folder: Path, kept: Mapping[str, Figure]) -> None:
+    """A figure of a scan that failed since must not look like a result."""
+    try:
+        for path in folder.glob("*.svg"):
+            if path.stem not in kept:
+                path.unlink(missing_ok=True)
+        if not kept:
+            (folder / CAPTIONS).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be cleared ({error.strerror})") from error

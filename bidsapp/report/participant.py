@@ -31,8 +31,7 @@ from bidsapp.report.evidence import (
     Problem,
     ViewerData,
 )
-from bidsapp.report.figure import Figure
-from bidsapp.report.figure_files import save_figures
+from bidsapp.report.figure import Figure, save_figures
 from bidsapp.report.lights import Light, lights
 from bidsapp.report.measures import (
     BothSides,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,7 +15,7 @@ from bidsapp.core.frames.position_means import PositionMean
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
 from bidsapp.core.grid.resample import measured_voxels, resample, sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
-from bidsapp.core.grid.volume import Grid, Volume, mask_slices
+from bidsapp.core.grid.volume import Grid, Volume, blur_reach, mask_slices
 from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.record import RecordPart
@@ -24,7 +23,6 @@ from bidsapp.steps.refusing import refuse_damaged, refuse_offset, refuse_uneven
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
-_TRUNCATED = 4.0  # the blur, at so many of its standard deviations
 _PRIOR = 0.95  # of grey and white matter, without a T1w
 _TEMPLATE_MM = 2
 _AGAIN = "look at the image, and convert or copy it again"
@@ -53,10 +51,10 @@ def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> Tissu
         T1w world -> PET world, 4 x 4, RAS mm, to a mask on ``grid``.
     """
     sigma = _BLUR_MM / FWHM_PER_SIGMA / grey.grid.voxel_size
-    box = mask_slices(brain, np.ceil(_TRUNCATED * sigma).astype(int) + 1)  # beyond is nothing
+    box = mask_slices(brain, blur_reach(sigma) + 1)  # beyond is nothing
     within = (grey.data[box] + white.data[box]) * brain[box]
     blurred = Volume(np.zeros(brain.shape, np.float32), grey.affine)
-    blurred.data[box] = gaussian_filter(np.asarray(within, np.float32), sigma, truncate=_TRUNCATED)
+    blurred.data[box] = gaussian_filter(np.asarray(within, np.float32), sigma)
 
     @cache
     def placed(to_pet: bytes) -> Mask:
@@ -167,10 +165,8 @@ def _reference_apart(mean: Volume, points: NDArray[np.float64], reference: str) 
     """`regional_deviation` of the reference region, by the tissue of the template."""
     whole = vois(_TEMPLATE_MM)[reference]
     sigma = _BLUR_MM / FWHM_PER_SIGMA / _TEMPLATE_MM
-    box = mask_slices(whole, math.ceil(_TRUNCATED * sigma))
-    tissue = np.stack(
-        [gaussian_filter(tissue[box], sigma, truncate=_TRUNCATED) for tissue in priors().maps[:2]]
-    )
+    box = mask_slices(whole, blur_reach(sigma))
+    tissue = np.stack([gaussian_filter(tissue[box], sigma) for tissue in priors().maps[:2]])
     return regional_deviation(sample(mean, points[box]), tissue, whole[box], _TEMPLATE_MM)
 
 

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from bidsapp.report.figure import Figure, Layer
-from bidsapp.report.figure_files import CAPTIONS, save_figures
+from bidsapp.report.figure import CAPTIONS, Figure, Layer, save_figures
 from bidsapp.report.svg import tag
 
 HOSTILE = "</svg><script>alert(1)</script>\x00\"'&"

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, distance_transform_edt, gaussian_filter
 
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, SD_PER_MAD, block_mean, nearest_voxels
-from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
+from bidsapp.core.grid.volume import Grid, Volume, blur_reach, known_or_zero, mask_slices
 
 Mask = NDArray[np.bool_]
 
 _BRIGHT_PERCENTILE = 99.5
 _VOID = 0.15  # of the usual uptake of tissue; the middle of large ventricles has 0.2
 _VOID_FWHM_MM = 5.0
-_TRUNCATED = 4.0  # a blur, at so many of its standard deviations
 _MANY_TIMES = 5.0  # the voxels of the other levels: the peak of a histogram has 2 times as many
 _STEEP_MM = 3.5  # planes farther apart may differ by anatomy
 _LEAST_COMMON = 150  # pixels of tissue in both of two planes, to measure the step between them
@@ -198,14 +197,14 @@ def inspect(image: Volume, tissue: Mask) -> Damage:
     """
     damaged = np.zeros(tissue.shape, bool)
     sigma = _VOID_FWHM_MM / FWHM_PER_SIGMA / image.grid.voxel_size
-    box = mask_slices(tissue, np.ceil(_TRUNCATED * sigma).astype(int) + 1)  # beyond changes nothing
+    box = mask_slices(tissue, blur_reach(sigma) + 1)  # beyond changes nothing
     data, within = known_or_zero(np.asarray(image.data[box], np.float32)), tissue[box]
     values = data[within]
     usual = float(np.median(values)) if values.size else 0.0
     if usual <= 0:
         return Damage(tissue if values.size else damaged, 0.0, 0.0, 0, 0, 0.0)
     top = data == values.max()
-    void = gaussian_filter(data, sigma, mode="nearest", truncate=_TRUNCATED) < _VOID * usual
+    void = gaussian_filter(data, sigma, mode="nearest") < _VOID * usual
     step, axis, plane = _largest_step(data, within, image.grid.voxel_size)
     damaged[box] = within & (_filled(data, within) & ~top | void)
     return Damage(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _SAME_MM = 0.01  # of each entry of the affines of one grid
 
@@ -65,6 +65,20 @@ def mask_slices(
     low = np.maximum(first - margin, 0)
     high = np.minimum(last + 1 + margin, mask.shape)
     return tuple(map(slice, low.tolist(), high.tolist()))
+
+
+def blur_reach(sigma: ArrayLike) -> NDArray[np.intp]:
+    """Voxels to either side that a Gaussian filter of SciPy looks at, which ends at 4 sigma.
+
+    Parameters
+    ----------
+    sigma : standard deviation, voxels, any shape
+
+    Returns
+    -------
+    ndarray of int, shape of ``sigma``
+    """
+    return np.ceil(4.0 * np.asarray(sigma)).astype(np.intp)
 
 
 def mask_centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -19,14 +19,13 @@ from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.grid.least_squares import shortest_solution
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
-from bidsapp.core.grid.volume import known_or_zero
+from bidsapp.core.grid.volume import blur_reach, known_or_zero
 from bidsapp.errors import BadDataError
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Fwhm = tuple[float, float, float]
 
-_TRUNCATE = 4.0  # standard deviations: 6e-5 of a Gaussian lies beyond
 _SEEN = 0.01  # share of the brain in a blurred voxel from which its surroundings count
 _MIN_GREY = 0.3  # Mueller-Gaertner divides by the blurred grey matter: below this noise wins
 _PURE_WHITE = 0.99  # blurred white matter of voxels that determine its activity
@@ -148,9 +147,7 @@ def blur(image: Float32, fwhm_vox: Fwhm) -> Float32:
     ndarray, shape (X, Y, Z), float32
     """
     sigma = tuple(width / FWHM_PER_SIGMA for width in fwhm_vox)
-    return np.asarray(
-        gaussian_filter(image, sigma, output=np.float32, mode="nearest", truncate=_TRUNCATE)
-    )
+    return np.asarray(gaussian_filter(image, sigma, output=np.float32, mode="nearest"))
 
 
 def in_voxels(psf_mm: Fwhm, voxel_size_mm: NDArray[np.floating]) -> Fwhm:
@@ -413,7 +410,7 @@ def _yang(pet: NDArray[np.floating], synthetic: Float32, fwhm_vox: Fwhm) -> Floa
 
 def _blurred(regions: RegionMaps, fwhm_vox: Fwhm) -> sparse.csr_array:
     """``P_i * h`` of every region, shape (N, voxels): each in the box that it can reach."""
-    reach = [int(np.ceil(_TRUNCATE * width / FWHM_PER_SIGMA)) + 1 for width in fwhm_vox]
+    reach = blur_reach(np.array(fwhm_vox) / FWHM_PER_SIGMA) + 1
     rows = []
     for index in range(regions.number):
         low, high = regions.fractions.indptr[index : index + 2]

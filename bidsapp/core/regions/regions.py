@@ -48,6 +48,11 @@ class Regions:
         """Return the number of regions."""
         return len(self.starts) - 1
 
+    @property
+    def membership(self) -> Float:
+        """Membership of each of ``voxels``; 1 where all are whole."""
+        return np.ones(len(self.voxels)) if self.weights is None else self.weights
+
     @classmethod
     def from_labels(cls, labels: NDArray[np.integer], values: Sequence[int]) -> Regions:
         """Regions of a label image.
@@ -114,13 +119,12 @@ class Regions:
         -------
         Regions
         """
-        weights = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
         whole = all(part.weights is None for part in parts)
         return cls(
             parts[0].shape,
             np.concatenate([part.voxels for part in parts]),
             _starts(np.concatenate([np.diff(part.starts) for part in parts])),
-            None if whole else np.concatenate(weights),
+            None if whole else np.concatenate([part.membership for part in parts]),
         )
 
     @classmethod
@@ -137,16 +141,15 @@ class Regions:
         -------
         Regions
         """
-        members = [np.ones(len(p.voxels)) if p.weights is None else p.weights for p in parts]
-        totals = [float(member.sum()) for member in members]
+        totals = [float(part.membership.sum()) for part in parts]
         if not all(totals):
             return cls.empty(parts[0].shape)
         united = np.zeros(int(np.prod(parts[0].shape)))
-        for part, own, total, weight in zip(parts, members, totals, weights, strict=True):
+        for part, total, weight in zip(parts, totals, weights, strict=True):
             if weight is None:
-                united[part.voxels] = np.maximum(united[part.voxels], own)
+                united[part.voxels] = np.maximum(united[part.voxels], part.membership)
             else:
-                united[part.voxels] += own * (weight / total)
+                united[part.voxels] += part.membership * (weight / total)
         if weights[0] is not None:
             united /= united.max()
         voxels = np.flatnonzero(united)
@@ -179,8 +182,7 @@ class Regions:
         Regions
         """
         factor = known_or_zero(image.reshape(-1)[self.voxels].astype(np.float64))
-        weights = factor if self.weights is None else self.weights * factor
-        return Regions(self.shape, self.voxels, self.starts, weights)
+        return Regions(self.shape, self.voxels, self.starts, self.membership * factor)
 
     def on(self, shape: tuple[int, int, int], source: NDArray[np.intp]) -> Regions:
         """Regions of another grid whose every voxel has what a voxel of this grid has.
@@ -270,8 +272,8 @@ class Regions:
         -------
         Regions
         """
-        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
-        return Regions(self.shape, self.voxels, self.starts, np.minimum(weights * factor, 1.0))
+        weights = np.minimum(self.membership * factor, 1.0)
+        return Regions(self.shape, self.voxels, self.starts, weights)
 
     def combined(self, groups: Sequence[Sequence[int]]) -> Regions:
         """Unions of regions, one per group of positions in this set; groups may overlap.
@@ -298,8 +300,7 @@ class Regions:
         region = np.repeat(np.arange(len(self)), np.diff(self.starts))
         first = np.ones(len(self.voxels), bool)
         first[1:] = (np.diff(self.voxels) != 0) | (np.diff(region) != 0)
-        weights = np.ones(len(self.voxels)) if self.weights is None else self.weights
-        united = np.bincount(np.cumsum(first) - 1, weights)
+        united = np.bincount(np.cumsum(first) - 1, self.membership)
         starts = _starts(np.bincount(region[first], minlength=len(self)))
         kept = None if self.weights is None else np.minimum(united, 1.0)
         return Regions(self.shape, self.voxels[first], starts, kept)
@@ -380,7 +381,7 @@ def region_statistics(
     values = image.reshape(-1)[regions.voxels].astype(np.float64)
     wanted = _counts(regions)
     seen, values = _measured(regions, values)
-    weight = np.ones(len(values)) if seen.weights is None else seen.weights
+    weight = seen.membership
     counts, total = _counts(seen), seen.sums(values * weight)
     mean = _ratio(total, counts)
     index = np.stack(np.unravel_index(seen.voxels, seen.shape), axis=-1)
@@ -464,11 +465,10 @@ def region_histograms(
     """
     seen, measured = _measured(regions, values.reshape(-1)[regions.voxels].astype(np.float64))
     places = np.floor(measured / width).astype(np.int64)
-    weights = np.ones(len(places)) if seen.weights is None else seen.weights
-    histograms = []
+    members, histograms = seen.membership, []
     for start, end in pairwise(seen.starts.tolist()):
         bins, at = np.unique(places[start:end], return_inverse=True)
-        held = np.bincount(at, weights[start:end], minlength=len(bins))
+        held = np.bincount(at, members[start:end], minlength=len(bins))
         histograms.append((bins, held.astype(np.float64)))
     return histograms
 
