@@ -249,7 +249,7 @@ def _weighting(series: Series) -> tuple[Kind, str]:
     sequence, variant = set(header.texts("ScanningSequence")), header.texts("SequenceVariant")
     acquisition = header.text("MRAcquisitionType").upper()
     three_d = acquisition == "3D" or (not acquisition and name_matches("t1w", name))
-    echo = header.number("EchoTime")
+    echo = _known(header, "EchoTime")
     short_echo = echo is None or echo <= _MAX_T1W_ECHO_MS
     gradient_3d = "GR" in sequence and "EP" not in sequence and three_d and short_echo
     if header.text("AngioFlag").upper() == "Y":
@@ -274,7 +274,7 @@ def _weighting(series: Series) -> tuple[Kind, str]:
         return Kind.T2W, "the series name says T2"
     if problem:
         return Kind.OTHER_MR, problem
-    repetition = header.number("RepetitionTime")
+    repetition = _known(header, "RepetitionTime")
     spoiled = "SP" in variant and repetition is not None
     named = name_matches("t1w", name)
     flow = any(re.match(r"FC(_|$)", option.upper()) for option in header.texts("ScanOptions"))

@@ -131,7 +131,7 @@ def _moments(frames: tuple[Frame, ...]) -> dict[str, NDArray[np.float64]]:
     starts = [_seconds(moment) for moment in map(clock_of(images[0]).acquired, images)]
     values_of: dict[str, tuple[list[float | None], float]] = {
         "AcquisitionTime": (starts, half_ms / 1000),
-        "FrameReferenceTime": ([image.number("FrameReferenceTime") for image in images], half_ms),
+        "FrameReferenceTime": (_reference_times(images), half_ms),
         "DecayFactor": ([image.number("DecayFactor") for image in images], _SAME_DECAY),
     }
     return {
@@ -146,7 +146,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _numbered_with_gaps(series: Series) -> bool:
-    numbers = [image.number("InstanceNumber") for image in series.images]
+    numbers = [image.readable_number("InstanceNumber") for image in series.images]
     known = {number for number in numbers if number is not None}
     return len(known) == len(numbers) and max(known) - min(known) >= len(known)
 
@@ -272,7 +272,7 @@ def _ordered(stack: list[Header]) -> list[Header]:
 
 def _in_time(image: Header, clock: WallClock) -> tuple[datetime, float, float, float, float]:
     def number(keyword: str) -> float:
-        value = image.number(keyword)
+        value = image.readable_number(keyword)
         return -1.0 if value is None else value
 
     return (
@@ -419,16 +419,20 @@ def _frame_clock(frame: Frame, duration_s: float | None, clock: WallClock) -> Fr
         if duration_ms is None:
             raise refused("frame-times", "no-duration", header=frame[0])
         duration_s = duration_ms / 1000
-    reference_ms = _first_number(frame, "FrameReferenceTime")
+    reference_ms = _first(_reference_times(frame))
     return FrameClock(
         start=min(starts) if len(starts) == len(frame) else None,
         duration_s=duration_s,
         reference_s=None if reference_ms is None else reference_ms / 1000,
-        decay_factor=_first_number(frame, "DecayFactor"),
+        decay_factor=_first([image.number("DecayFactor") for image in frame]),
     )
 
 
-def _first_number(frame: Frame, keyword: str) -> float | None:
+def _reference_times(images: Sequence[Header]) -> list[float | None]:
+    """FrameReferenceTime in ms; what cannot be read is as good as missing."""
+    return [image.readable_number("FrameReferenceTime") for image in images]
+
+
+def _first(values: Sequence[float | None]) -> float | None:
     """Return the number of the first image; beds after the first have their own later values."""
-    values = [image.number(keyword) for image in frame]
     return None if None in values else values[int(np.argmin([v or 0.0 for v in values]))]

@@ -259,6 +259,18 @@ def test_a_text_in_place_of_a_number_that_nothing_rests_on_costs_no_scan(tmp_pat
     )
 
 
+def test_a_text_in_place_of_what_another_tag_tells_costs_no_scan(tmp_path: Path) -> None:
+    """AcquisitionTime orders and places the frames."""
+
+    def edit(data: Dataset, _: int) -> None:
+        for key in ("FrameReferenceTime", "InstanceNumber", "ImageIndex"):
+            tag = Tag(tag_for_keyword(key) or 0)
+            data._dict[tag] = RawDataElement(tag, "DS", 2, b"X ", 0, False, True)
+
+    sidecar = converted(tmp_path, DYNAMIC, edit)
+    assert isinstance(sidecar, dict) and sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+
+
 def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
     def edit(data: Dataset, _: int) -> None:
         data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "2.5"
