@@ -41,6 +41,7 @@ _FILES_PER_LINE = 2000  # of progress
 _SERIAL_BELOW = 400  # files; starting workers takes as long as reading these
 _SAME_COSINE = 0.005
 _POSITION = "ImagePositionPatient"
+_MOMENT = ("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime")
 _MOST_REPEATS = 4  # of a T1w in one series; short functional ones have ten
 _LEAST_OF_ONE = 10  # single images that make a series; scouts have three
 
@@ -310,15 +311,30 @@ def _split(uid: str, images: list[Header]) -> list[Series]:
 
 
 def _by_visit(images: list[Header]) -> list[list[Header]]:
-    """Images of one SeriesInstanceUID by person and study, where each has whole volumes of them.
+    """Images of one SeriesInstanceUID by person, and by studies of other times.
 
-    Anonymisers may give one UID to everything.  Where it is a series of which some images alone
-    were renamed, these are a part of the slices.
+    Anonymisers may give one UID to everything; at one time, images of two studies are copies.
     """
-    tags = tables()["compared"]["visit"]
+    people = _whole_groups(images, tables()["compared"]["person"])
+    return [
+        visit
+        for own in people
+        for visit in _whole_groups(own, ["StudyInstanceUID"], at_other_times=True)
+    ]
+
+
+def _whole_groups(
+    images: list[Header], tags: Sequence[str], *, at_other_times: bool = False
+) -> list[list[Header]]:
+    """Images by tags, where each group has whole volumes of them.
+
+    Where it is a series of which some images alone were renamed, these are a part of the slices.
+    """
     groups = grouped((tuple(map(image.plain, tags)), image) for image in images)
-    places = {key: {image.texts(_POSITION) for image in own} for key, own in groups.items()}
-    if len(groups) > 1 and len(set(map(frozenset, places.values()))) == 1:
+    places = {frozenset(image.texts(_POSITION) for image in own) for own in groups.values()}
+    moments = [{tuple(map(image.plain, _MOMENT)) for image in own} for own in groups.values()]
+    shared = at_other_times and sum(map(len, moments)) > len(set().union(*moments))
+    if len(groups) > 1 and len(places) == 1 and not shared:
         return [groups[key] for key in sorted(groups)]
     return [images]
 

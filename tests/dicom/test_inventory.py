@@ -223,7 +223,7 @@ def test_volumes_of_a_functional_series_stay_together(
     tmp_path: Path, n_volumes: int, n_slices_at_once: int, numbered: bool
 ) -> None:
     """They would be hundreds of rows of a volume or of an image."""
-    datasets = [data for _ in range(n_volumes) for data in Mr().datasets()]
+    datasets = [data for _ in range(n_volumes) for data in Mr().datasets(study="1.2.3")]
     for number, data in enumerate(datasets):
         data.SeriesInstanceUID, data.InstanceNumber = "1.2.3.4", number + 1
         moment = number // n_slices_at_once
