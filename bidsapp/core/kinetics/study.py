@@ -11,7 +11,7 @@ from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
 from bidsapp.errors import BadDataError
 
 _ROUNDING_S = 1.0  # a frame may end that much after the time limit
-_LEAST_SHARE = 0.1  # of the frame before: with less, a frame was lost
+_LEAST_SHARE = 0.1  # of the frames before: with less, a frame was lost
 
 PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
 
@@ -143,10 +143,11 @@ def lost_frames(reference: Float64) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape (T,)
     """
-    lost, last = np.zeros(len(reference), np.bool_), 0.0
-    for index, activity in enumerate(reference):
-        lost[index] = activity < _LEAST_SHARE * last
-        last = last if lost[index] else float(activity)
+    lost, before = np.zeros(len(reference), np.bool_), [0.0]
+    for index, activity in enumerate(reference.tolist()):
+        lost[index] = activity < _LEAST_SHARE * min(before[-2:])  # one of them may be far too large
+        if not lost[index]:
+            before.append(activity)
     return lost
 
 

@@ -175,6 +175,12 @@ def test_lost_frames_are_found_and_the_others_give_the_truth(lost):
     np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=2e-3)
 
 
+def test_a_frame_that_is_far_too_large_loses_no_other():
+    reference = tissues(R1, BPND).reference
+    reference[12] *= 30
+    assert not lost_frames(reference).any()
+
+
 @pytest.mark.parametrize("k2_prime", [0.06, 0.2])
 def test_no_frame_of_a_whole_study_is_lost(k2_prime):
     for frames in (None, schedule((0.0, EARLY), (90.0, [1200])), schedule((1.5, [600] * 9))):
