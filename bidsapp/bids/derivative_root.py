@@ -121,21 +121,27 @@ def bidsignore() -> list[str]:
 def refuse_foreign(output_dir: Path) -> None:
     """Refuse a folder that holds something else: by its description, or files in place of ours.
 
+    A description that is gone, or was left empty by a power failure, is no reason where other files
+    are ours: it is written anew.
+
     Parameters
     ----------
     output_dir : root of the derivatives, which need not exist
     """
     path = output_dir / "dataset_description.json"
+    is_known = (output_dir / RAW_FACTS).is_file()
     try:
         is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME
     except (FileNotFoundError, NotADirectoryError):
         for name in _BESIDE:  # a project of somebody, or a folder of data
-            if (output_dir / name).exists():
+            if (output_dir / name).exists() and not is_known:
                 raise CannotCreateError(
                     worded("dataset", "in-place", path=output_dir / name)
                 ) from None
         return
-    except (OSError, ValueError, LookupError, TypeError):
+    except ValueError:
+        is_ours = is_known
+    except (OSError, LookupError, TypeError):
         is_ours = False
     if not is_ours:
         raise CannotCreateError(worded("dataset", "foreign", output_dir=output_dir))

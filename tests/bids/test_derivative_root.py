@@ -141,6 +141,15 @@ def test_root_files_are_left_alone_when_they_are_right(derivatives, raw):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.parametrize("text", ["", None], ids=["left empty", "removed"])
+def test_a_description_that_was_lost_is_written_again(derivatives, raw, text):
+    path = derivatives / "dataset_description.json"
+    before = path.read_bytes()
+    path.unlink() if text is None else path.write_text(text)
+    write_root_files(derivatives, raw.root)
+    assert path.read_bytes() == before
+
+
 def test_many_at_once(raw, tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: write_root_files(tmp_path / "out", raw.root), range(24)))
