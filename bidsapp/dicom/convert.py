@@ -28,7 +28,7 @@ from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_or
 from bidsapp.errors import StorageError, UsageError
 from bidsapp.grouping import grouped
 from bidsapp.io.atomic import write_gzip, write_json, write_lines
-from bidsapp.io.reading import known_object
+from bidsapp.io.reading import has_content, known_object
 from bidsapp.io.tsv import line as table_line
 from bidsapp.settings import DicomInput
 
@@ -174,9 +174,9 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     nifti, side = stem.with_name(f"{stem.name}.nii.gz"), stem.with_name(f"{stem.name}.json")
     origin = _origin(scan.series)
     for path in (nifti, side):
-        if path.exists() and _origin_of(side) != origin:
+        if has_content(path) and _origin_of(side) != origin:
             raise refused("conversion", "other-series", path=path.relative_to(folder))
-    if nifti.exists():
+    if has_content(nifti):
         return _done_before(job, side, scrub)
     _refuse_second_name(folder, side, origin)
     for temporary in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed

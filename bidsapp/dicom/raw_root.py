@@ -13,6 +13,7 @@ from bidsapp.data import package_text
 from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import CannotCreateError, StorageError
 from bidsapp.io.atomic import write_text
+from bidsapp.io.reading import has_content
 from bidsapp.io.tsv import line as table_line
 
 
@@ -65,7 +66,7 @@ def write_root_files(folder: Path, dcm2niix_version: str) -> None:
         ],
     }
     _write_new(folder / "dataset_description.json", json.dumps(description, indent=2) + "\n")
-    if not any(folder.glob("README*")):
+    if not any(map(has_content, folder.glob("README*"))):
         _write_new(folder / "README.md", package_text("converted_readme.md"))
 
 
@@ -110,12 +111,16 @@ def add_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet, whole or not at all; an existing one stays."""
-    if path.exists():
+    """Write a file that is not there, or empty, whole or not at all; another one stays."""
+    if has_content(path):
         return
+    is_empty = path.exists()
     ours = write_text(path.with_name(f".{path.name}.{os.getpid()}.new"), text)
     try:
-        os.link(ours, path)  # fails when another process was faster
+        if is_empty:
+            ours.replace(path)
+        else:
+            os.link(ours, path)  # fails when another process was faster
     except FileExistsError:
         pass
     except OSError:  # a file system without hard links

@@ -42,6 +42,20 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def has_content(path: Path) -> bool:
+    """Whether a file is there and not empty, as a power failure may leave it.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    bool
+    """
+    return path.exists() and path.stat().st_size > 0
+
+
 def pointer_in(start: bytes) -> str | None:
     """What keeps the content of a file elsewhere that has not been fetched.
 

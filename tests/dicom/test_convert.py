@@ -834,6 +834,18 @@ def test_killed_at_any_write_and_run_again_gives_the_same_dataset(
     assert not list(bids.rglob("sub-*/**/.*"))
 
 
+def test_files_that_a_power_failure_left_empty_are_written_again(
+    source: Path, tmp_path: Path
+) -> None:
+    bids = tmp_path / "bids"
+    run(source, bids)
+    whole = contents(bids)
+    for name in whole:
+        (bids / name).write_bytes(b"")
+    assert run(source, bids).errors == []
+    assert contents(bids) == whole
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
