@@ -442,10 +442,9 @@ def tracer_code(name: str, where: str) -> str:
     str
     """
     if (code := _code(name)) is None:
-        other = named_tracers(name).other
-        raise refused(
-            "suvr-table", "no-amyloid" if other else "unknown-tracer", where=where, name=name
-        )
+        if named_tracers(name).other:
+            raise refused("suvr-table", "no-amyloid", where=where, name=name)
+        raise refused("suvr-table", "unknown-tracer", where=where, name=name)
     return code
 
 
