@@ -114,6 +114,13 @@ def test_a_dry_run_writes_nothing(lab, run):
     assert not run.out.exists()
 
 
+def test_a_window_that_the_tracer_does_not_have_names_the_option(lab, run):
+    pair = lab / "pet1.nii.gz", lab / "t11.nii.gz"
+    code, out, _ = run(*pair, "--tracer", "FBB", "--window", 0, 20, "--dry-run")
+    assert code == 65 and "cover 0% of it" in out
+    assert "(of centipet quantify: --window) if they are wrong" in " ".join(out.split())
+
+
 def test_pair_in_a_folder_is_found_by_name_told_and_flagged(lab, run, fates):
     for person in range(2, 6):
         (lab / f"pet{person}.nii.gz").unlink()

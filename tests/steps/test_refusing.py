@@ -59,7 +59,7 @@ def test_a_centiloid_that_cannot_be_is_refused(centiloid):
 def test_an_mr_image_in_place_of_a_pet_gets_no_number():
     refuse_mr(0.8, 0.8)
     refuse_mr(None, 0.8)
-    with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; check which"):
+    with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; .* as T1w"):
         refuse_mr(0.91, 0.8)
 
 
