@@ -15,6 +15,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
 from bidsapp.group.tables import Row
 from bidsapp.group.visits import one_per_visit
+from bidsapp.plain import count
 from bidsapp.plain import sentence as in_full
 
 _OWN_SLOPE_FAILED = "random-slope-left-out"
@@ -155,7 +156,7 @@ def _fixed(
     known = [age for age in ages.values() if isinstance(age, int | float)]
     if known and len(known) < len(ages):
         unknown = len(ages) - len(known)
-        notes.append(f"age is not known of {unknown} participants, so it is left out")
+        notes.append(f"age is not known of {count(unknown, 'participant')}, so it is left out")
     elif known and max(known) > min(known):
         middle = round(fmean(known))
         columns["age"] = np.array([row["age"] - middle for row in first_scans], np.float64)

@@ -100,7 +100,7 @@ def test_age_that_is_not_known_of_all_is_left_out_with_a_sentence():
     rows[0]["age"] = rows[1]["age"] = None
     model = cohort_model(rows)
     assert "age" not in [row["term"] for row in model]
-    assert "Age is not known of 1 participants" in model[0]["notes"]
+    assert "Age is not known of 1 participant, so" in model[0]["notes"]
 
 
 # ------------------------------------------------------------------------------------------- sites
