@@ -245,7 +245,7 @@ def first_priors(wheels: Wheels) -> TissuePriors:
     """Tissue priors of two template heads, carried to where the standard pipeline puts them.
 
     With these the population was segmented. A CSF rim of more than the 3 mm that the templates
-    show (6 mm was used before) shrinks the cortical volume of interest by up to 7 %.
+    show shrinks the cortical volume of interest: one of 6 mm by up to 7 %.
 
     Parameters
     ----------

@@ -250,7 +250,6 @@ def plots(tables: Tables, folder: Path) -> list[Path]:
             item.line,
             Paired(item.first, item.second, *ends),
             item.agreement,
-            identity=True,
         )
     return written
 

@@ -22,7 +22,7 @@ _WIDTH, _LEFT, _RIGHT, _TOP, _BASE = 620.0, 64.0, 554.0, 64.0, 440.0
 
 
 class Paired(NamedTuple):
-    """Two values of each person, or of one the other, with their names and units."""
+    """Two values of each person, with their names and units."""
 
     x: Float
     y: Float
