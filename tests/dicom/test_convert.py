@@ -436,6 +436,7 @@ def test_copies_under_other_instance_uids_count_once(tmp_path: Path) -> None:
     datasets = list(Pet().datasets())
     copies = list(Pet().datasets())[9:18]
     for copy, original in zip(copies, datasets[9:18], strict=True):
+        copy.StudyInstanceUID = original.StudyInstanceUID
         copy.SeriesInstanceUID = original.SeriesInstanceUID
     write(tmp_path / "source", iter([*datasets, *copies]))
     report = run(tmp_path / "source", tmp_path / "bids")
