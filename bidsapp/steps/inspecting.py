@@ -19,7 +19,7 @@ from bidsapp.core.grid.volume import Grid, Volume, blur_reach, mask_slices
 from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.record import RecordPart
-from bidsapp.steps.refusing import refuse_damaged, refuse_offset, refuse_uneven
+from bidsapp.steps.refusing import refuse_damaged, refuse_offset, refuse_one_value, refuse_uneven
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
@@ -113,7 +113,7 @@ def inspected(
     Raises
     ------
     BadDataError
-        The reference region is damaged, or the air is as far from zero as the brain.
+        The reference region is damaged, the brain holds one value, or the air is farther from zero.
     """
     limits, grid = read_table("limits"), mean.grid
     points = field.astype(np.float64)
@@ -147,6 +147,7 @@ def inspected(
         "pet_reference_apart": _reference_apart(mean, transform(to_pet, points), reference),
         "pet_air_level": air_level(mean, brain, usual),
     }
+    refuse_one_value(worst["pet_clipped_share"], limits["pet_clipped_share"]["refuse"])
     apart, most = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
     refuse_uneven(reference, apart, most)
     refuse_offset(quality["pet_air_level"], limits["pet_air_level"]["refuse"])

@@ -66,6 +66,22 @@ def refuse_uneven(region: str, apart: float | None, most: float) -> None:
         raise refused("no-number", "uneven", region=region, apart=apart, most=most)
 
 
+def refuse_one_value(share: float, most: float) -> None:
+    """Refuse an image whose brain holds one value, as that of a mask does.
+
+    Parameters
+    ----------
+    share : part of the brain tissue at the largest value of the image
+    most : largest that can be measured
+
+    Raises
+    ------
+    BadDataError
+    """
+    if share > most:
+        raise refused("no-number", "one-value", share=share, most=most)
+
+
 def refuse_offset(level: float | None, most: float) -> None:
     """Refuse an image whose air is far from zero, as that of a CT is.
 

@@ -116,6 +116,13 @@ def test_a_damaged_reference_region_gives_no_number(inspected, frames):
         inspected(scaled)
 
 
+@pytest.mark.parametrize("with_t1w", [True, False])
+def test_a_mask_gives_no_number(inspected, frames, brain, with_t1w):
+    mask = np.broadcast_to(brain[..., None], frames.shape).astype(np.float32)
+    with pytest.raises(BadDataError, match="it is a mask"):
+        inspected(mask, with_t1w=with_t1w)
+
+
 def test_planes_beyond_the_field_of_view_are_no_damage(inspected, frames):
     cut = frames.copy()
     cut[:, :, SHAPE[2] - 18 :] = 0

@@ -12,6 +12,7 @@ from bidsapp.steps.refusing import (
     refuse_impossible,
     refuse_mr,
     refuse_offset,
+    refuse_one_value,
     refuse_uneven,
     refuse_unseen,
 )
@@ -61,6 +62,12 @@ def test_an_mr_image_in_place_of_a_pet_gets_no_number():
     refuse_mr(None, 0.8)
     with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; .* as T1w"):
         refuse_mr(0.91, 0.8)
+
+
+def test_a_mask_in_place_of_a_pet_gets_no_number():
+    refuse_one_value(0.9, 0.9)
+    with pytest.raises(BadDataError, match=r"99% of the brain tissue .* it is a mask"):
+        refuse_one_value(0.99, 0.9)
 
 
 def test_an_image_whose_air_is_far_from_zero_gets_no_number():
