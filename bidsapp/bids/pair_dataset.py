@@ -20,6 +20,7 @@ from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.errors import CannotCreateError, CentipetError, cannot_write
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.image_names import NIFTI, json_beside, nifti_ending
+from bidsapp.io.locks import holding
 from bidsapp.io.tsv import line, read_rows
 
 
@@ -55,7 +56,7 @@ def write_pairs(
         "GeneratedBy": [{"Name": APP_NAME, "Version": __version__}],
     }
     write_json(root / "dataset_description.json", description)
-    write_text(root / "README.md", package_text("given_readme.md"))
+    readme = write_text(root / "README.md", package_text("given_readme.md"))
     written: list[ImagePair] = []
     errors: list[CentipetError] = []
     for pair in _with_contradictions(pairs):
@@ -65,7 +66,9 @@ def write_pairs(
             errors.append(error)
         else:
             written.append(pair)
-    _write_about(written, root)
+    # tables are read, changed and written; the README is there and stays as it is
+    with holding(readme, flags=0, when_busy=lambda: None):
+        _write_about(written, root)
     return written, errors
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.bids import image_pairs
+from bidsapp.bids import image_pairs, pair_dataset
 from bidsapp.bids.image_pairs import judge_pairs, read_pairs
 from bidsapp.bids.layout import check_dataset, read_dataset
 from bidsapp.bids.pair_dataset import write_pairs
 from bidsapp.bids.planning import make_plan
 from bidsapp.errors import BadDataError, CannotCreateError, NoInputError
+from bidsapp.io.tsv import read_rows
 from bidsapp.settings import Filters, Processing
 
 HEADER = ("participant", "session", "pet", "t1w", "tracer", "window", "frame_start_s",
@@ -347,3 +350,23 @@ def test_time_is_linear_in_the_rows(judged, images, monkeypatch):
         images(f"m{person}.nii")
     rows = [(f"a{i}", "", f"p{i}.nii", f"m{i}.nii", "FBB") for i in range(20)]
     assert len(judged(*rows)[0]) == len(asked) == 20
+
+
+def test_two_runs_at_once_lose_no_row_of_participants(judged, tmp_path, monkeypatch):
+    def read_slowly(path):
+        rows = read_rows(path)
+        time.sleep(0.05)
+        return rows
+
+    monkeypatch.setattr(pair_dataset, "read_rows", read_slowly)
+    header = ("participant", "session", "pet", "t1w", "tracer", "apoe")
+    first, *others = [
+        judged((name, "", f"pet {name}.nii.gz", "", "FBB", f"e{name}"), header=header)[0]
+        for name in "123"
+    ]
+    root = tmp_path / "raw"
+    write_pairs(first, root)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda pairs: write_pairs(pairs, root), others))
+    text = (root / "participants.tsv").read_text()
+    assert text == "participant_id\tapoe\nsub-1\te1\nsub-2\te2\nsub-3\te3\n"
