@@ -299,13 +299,21 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header, tuple[in
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (3, 4):
-        raise BadDataError(f"{path}: has {len(shape)} dimensions {shape}, expected 3 or 4")
+        raise BadDataError(
+            f"{path}: has {len(shape)} dimensions {shape}, not 3 or 4; give the whole image"
+        )
     if min(shape) < 1 or min(shape[:3]) < 2:
-        raise BadDataError(f"{path}: has an axis without extent {shape}")
+        raise BadDataError(
+            f"{path}: has an axis of fewer than two voxels {shape}; give the whole image"
+        )
     if math.prod(shape[:3]) > _MOST_VOXELS or math.prod(shape) > _MOST_VALUES:
-        raise BadDataError(f"{path}: is too large to be an image of a head {shape}")
+        raise BadDataError(
+            f"{path}: is too large to be an image of a head {shape}; crop it, or convert it again"
+        )
     if kept_as.kind not in "biuf":
-        raise BadDataError(f"{path}: voxels of type {kept_as} are not numbers on a scale")
+        raise BadDataError(
+            f"{path}: voxels of type {kept_as} are not numbers on a scale; convert it again"
+        )
     _check_place(path, affine, stated)
     if offset < kind.header_class.single_vox_offset:  # nibabel would read the header as voxels
         raise BadDataError(
