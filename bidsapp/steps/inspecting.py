@@ -19,7 +19,7 @@ from bidsapp.core.grid.volume import Grid, Volume, blur_reach, mask_slices
 from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.record import RecordPart
-from bidsapp.steps.refusing import refuse_damaged, refuse_offset, refuse_one_value, refuse_uneven
+from bidsapp.steps.refusing import refuse_beyond, refuse_damaged
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
 _BLUR_MM = 6.0
@@ -147,10 +147,7 @@ def inspected(
         "pet_reference_apart": _reference_apart(mean, transform(to_pet, points), reference),
         "pet_air_level": air_level(mean, brain, usual),
     }
-    refuse_one_value(worst["pet_clipped_share"], limits["pet_clipped_share"]["refuse"])
-    apart, most = quality["pet_reference_apart"], limits["pet_reference_apart"]["refuse"]
-    refuse_uneven(reference, apart, most)
-    refuse_offset(quality["pet_air_level"], limits["pet_air_level"]["refuse"])
+    refuse_beyond(quality, limits, region=reference)
     part = RecordPart(qc=quality, flags=flagged(quality, limits, again=_AGAIN))
     if not any(mask.any() for mask in lost.values()):
         return None, part

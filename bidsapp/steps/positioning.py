@@ -27,7 +27,7 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.record import RecordPart
 from bidsapp.record.model import PetOnly
 from bidsapp.settings import PetToT1w
-from bidsapp.steps.refusing import refuse_misplaced, refuse_mr
+from bidsapp.steps.refusing import refuse_beyond
 
 _LOOK = "look at the outlines on the PET, and use a T1w if there is one"
 
@@ -107,7 +107,7 @@ def positioned(
     """
     fit, limits = register(pet, head, method=method), read_table("limits")
     detail = fine_detail(pet, head, fit.matrix)
-    refuse_mr(detail, limits["pet_t1w_detail"]["refuse"])
+    refuse_beyond({"pet_t1w_detail": detail}, limits)
     part = RecordPart(
         method=f"{anatomy}+{fit.method.value}",
         qc={
@@ -169,7 +169,7 @@ def normalised_without_t1w(pet: Volume) -> tuple[PetNormalisation, RecordPart]:
         No brain was detected with confidence.
     """
     fit, limits = normalise_pet(pet, amyloid_template()), read_table("limits")
-    refuse_misplaced(fit.quality, limits)
+    refuse_beyond(fit.quality, limits)
     part = RecordPart(
         method="pet-only",
         pet_only=PetOnly(levels=fit.levels),

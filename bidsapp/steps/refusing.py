@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from bidsapp.core.quality import Limits, QualityLevel, centiloid_level
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data.sentences import refused
+from bidsapp.errors import BadDataError
 
 
 def refuse_unseen(
@@ -49,69 +50,25 @@ def refuse_damaged(region: str, lost: float, step: float | None, most_lost: floa
         raise refused("no-number", "step", region=region, step=step)
 
 
-def refuse_uneven(region: str, apart: float | None, most: float) -> None:
-    """Refuse a scan whose reference region is inhomogeneous.
+def refuse_beyond(numbers: Mapping[str, float | None], limits: Limits, **words: object) -> None:
+    """Refuse a scan with a number that no result has.
 
     Parameters
     ----------
-    region : reference region
-    apart : deviation of a part of it from the others, over its mean; None if it is unknown
-    most : largest that a mean may rest on
+    numbers : by name, None where one is not known
+    limits : by the same names: ``refuse``, the largest of a result, and the sentence when it is
+        ``refused``; rows without it give a number
+    **words : what the sentences need besides ``name``, ``value``, ``limit`` and what the row has
 
     Raises
     ------
     BadDataError
     """
-    if apart is not None and not apart <= most:
-        raise refused("no-number", "uneven", region=region, apart=apart, most=most)
-
-
-def refuse_one_value(share: float, most: float) -> None:
-    """Refuse an image whose brain holds one value, as that of a mask does.
-
-    Parameters
-    ----------
-    share : part of the brain tissue at the largest value of the image
-    most : largest that can be measured
-
-    Raises
-    ------
-    BadDataError
-    """
-    if share > most:
-        raise refused("no-number", "one-value", share=share, most=most)
-
-
-def refuse_offset(level: float | None, most: float) -> None:
-    """Refuse an image whose air is far from zero, as that of a CT is.
-
-    Parameters
-    ----------
-    level : size of the air, over the uptake of the brain; None if it is unknown
-    most : largest of a PET
-
-    Raises
-    ------
-    BadDataError
-    """
-    if level is not None and level > most:
-        raise refused("no-number", "offset", level=level, most=most)
-
-
-def refuse_mr(detail: float | None, most: float) -> None:
-    """Refuse an MR image in place of a PET.
-
-    Parameters
-    ----------
-    detail : part of the fine structure of the T1w that it shows; None if it is unknown
-    most : largest of a PET
-
-    Raises
-    ------
-    BadDataError
-    """
-    if detail is not None and detail > most:
-        raise refused("no-number", "not-a-pet", detail=detail, most=most)
+    for name, row in limits.items():
+        value = numbers.get(name)
+        if "refused" in row and value is not None and not value <= row["refuse"]:
+            given = {**row, **words, "name": name, "value": value, "limit": row["refuse"]}
+            raise BadDataError(row["refused"].format(**given))
 
 
 def refuse_impossible(centiloid: float, lowest: float, highest: float) -> None:
@@ -129,23 +86,3 @@ def refuse_impossible(centiloid: float, lowest: float, highest: float) -> None:
     if centiloid_level(centiloid, lowest, highest) is not QualityLevel.GOOD:
         ends = {"lowest": lowest, "highest": highest}
         raise refused("no-number", "impossible", centiloid=centiloid, **ends)
-
-
-def refuse_misplaced(quality: Mapping[str, float], limits: Limits) -> None:
-    """Refuse a PET that was misplaced on the template.
-
-    Parameters
-    ----------
-    quality : of `bidsapp.core.pet_only.pet_normalisation.PetNormalisation`
-    limits : by the names of the numbers: ``refuse``, the largest value of a result, and what a
-        larger one ``means``
-
-    Raises
-    ------
-    BadDataError
-    """
-    for name, row in limits.items():
-        limit = row.get("refuse", float("inf"))
-        if "means" in row and not quality[name] <= limit:
-            numbers = {"name": name, "value": quality[name], "limit": limit}
-            raise refused("no-number", "misplaced", means=row["means"], **numbers)

@@ -51,7 +51,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.steps.refusing import refuse_misplaced
+from bidsapp.steps.refusing import refuse_beyond
 
 FAR_CL = 10.0  # a result that is off by more is wrong
 
@@ -138,7 +138,7 @@ def measured(pet: Volume) -> tuple[PetNormalisation, dict[str, float], str]:
     """
     found = normalise_pet(pet, amyloid_template())
     limits = read_table("limits")
-    refuse_misplaced(found.quality, limits)
+    refuse_beyond(found.quality, limits)
     numbers = {name: row for name, row in found.quality.items() if name != "pet_only_fwhm_mm"}
     flags = flagged(numbers, limits, look="look")
     return found, suvrs(pet, found.field), " ".join(flag.code for flag in flags)

@@ -8,12 +8,9 @@ from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
 from bidsapp.errors import BadDataError
 from bidsapp.steps.refusing import (
+    refuse_beyond,
     refuse_damaged,
     refuse_impossible,
-    refuse_mr,
-    refuse_offset,
-    refuse_one_value,
-    refuse_uneven,
     refuse_unseen,
 )
 
@@ -41,12 +38,34 @@ def test_a_damaged_reference_region_gives_no_number():
         refuse_damaged("wc", 0.0, 0.5, 0.01)
 
 
-def test_a_very_uneven_reference_region_gives_no_number():
-    refuse_uneven("wc", 0.4, 0.4)
-    refuse_uneven("wc", None, 0.4)
-    for apart in (0.45, float("nan")):
-        with pytest.raises(BadDataError, match="a part of the reference region wc differs"):
-            refuse_uneven("wc", apart, 0.4)
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("pet_reference_apart", 0.65, "a part of the reference region wc differs .* 65%"),
+        ("pet_t1w_detail", 0.91, "91% of the fine structure.* MR image; .* as T1w"),
+        ("pet_clipped_share", 0.99, "99% of the brain tissue .* it is a mask"),
+        ("pet_air_level", 28.6, r"28\.6 times the uptake of the brain .*a CT has such"),
+        ("pet_only_fluid", 0.8, r"takes up tracer .*\(pet_only_fluid 0\.80, at most 0\.7\)"),
+    ],
+)
+def test_a_number_that_no_result_has_is_refused(name, value, says):
+    limits = read_table("limits")
+    for good in (limits[name]["refuse"], None):
+        refuse_beyond({name: good}, limits, region="wc")
+    with pytest.raises(BadDataError, match=says):
+        refuse_beyond({name: value}, limits, region="wc")
+    with pytest.raises(BadDataError):
+        refuse_beyond({name: float("nan")}, limits, region="wc")
+
+
+def test_every_refusal_has_its_limit_and_its_words():
+    limits = read_table("limits")
+    refusing = {name: row["refuse"] for name, row in limits.items() if "refused" in row}
+    assert len(refusing) == 8
+    for name, limit in refusing.items():
+        with pytest.raises(BadDataError) as caught:
+            refuse_beyond({name: 2 * limit}, limits, region="wc")
+        assert "{" not in str(caught.value)
 
 
 @pytest.mark.parametrize("centiloid", [13540, -200])
@@ -55,23 +74,3 @@ def test_a_centiloid_that_cannot_be_is_refused(centiloid):
     refuse_impossible(240, **possible)
     with pytest.raises(BadDataError, match=f"a Centiloid of {centiloid} is impossible"):
         refuse_impossible(centiloid, **possible)
-
-
-def test_an_mr_image_in_place_of_a_pet_gets_no_number():
-    refuse_mr(0.8, 0.8)
-    refuse_mr(None, 0.8)
-    with pytest.raises(BadDataError, match=r"91% of the fine structure.* MR image; .* as T1w"):
-        refuse_mr(0.91, 0.8)
-
-
-def test_a_mask_in_place_of_a_pet_gets_no_number():
-    refuse_one_value(0.9, 0.9)
-    with pytest.raises(BadDataError, match=r"99% of the brain tissue .* it is a mask"):
-        refuse_one_value(0.99, 0.9)
-
-
-def test_an_image_whose_air_is_far_from_zero_gets_no_number():
-    refuse_offset(1.0, 1.0)
-    refuse_offset(None, 1.0)
-    with pytest.raises(BadDataError, match=r"28\.6 times the uptake of the brain .*a CT has such"):
-        refuse_offset(28.6, 1.0)

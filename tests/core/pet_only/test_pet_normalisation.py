@@ -17,7 +17,7 @@ from bidsapp.core.quality import flagged
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.amyloid_template import amyloid_template
 from bidsapp.errors import BadDataError
-from bidsapp.steps.refusing import refuse_misplaced
+from bidsapp.steps.refusing import refuse_beyond
 from tests.core.pet_phantom import NEGATIVE, PetPhantom, make_phantom, no_heads
 
 BLUR = "pet_only_fwhm_mm"
@@ -182,7 +182,7 @@ NOT_A_HEAD = {f"noise-{fwhm}": noise(fwhm) for fwhm in (0, 2, 6)} | no_heads()
 def test_what_is_no_head_gives_no_number(what):
     try:
         quality = normalise_pet(NOT_A_HEAD[what], amyloid_template()).quality
-        refuse_misplaced(quality, read_table("limits"))
+        refuse_beyond(quality, read_table("limits"))
     except BadDataError as error:
         assert "no brain" in str(error)
     else:
@@ -197,14 +197,14 @@ def test_every_number_is_judged_by_its_limits():
     }
     good = dict.fromkeys(limits, 0.5)
     assert not codes(good, limits)
-    refuse_misplaced(good, limits)
+    refuse_beyond(good, limits)
     for name in limits:
         doubtful = good | {name: -1.0 if name.endswith("min") else 1.5}
         assert codes(doubtful, limits) == [name.replace("_", "-")]
-        refuse_misplaced(doubtful, limits)
+        refuse_beyond(doubtful, limits)
     for wrong in (2.5, float("nan")):
         with pytest.raises(BadDataError, match=r"pet_only_fluid .* use a T1w"):
-            refuse_misplaced(good | {"pet_only_fluid": wrong}, limits)
+            refuse_beyond(good | {"pet_only_fluid": wrong}, limits)
 
 
 @pytest.mark.slow
