@@ -165,7 +165,7 @@ def acq_text(row: Mapping[str, str]) -> str:
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header and rows of a table in whatever encoding and separator, and sentences about that.
+    """Header and rows of a table in whatever separator and encoding; sentences about the latter.
 
     Rows are those that are not blank; cells have no blanks around them.
 
@@ -188,7 +188,7 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
         raise NoInputError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise refused("raw-tables", "no-text", path=path) from error
-    header, rows = _split(text, problems)
+    header, rows, _ = _split(text)
     return header, rows, [f"{path.name}: {problem}" for problem in problems]
 
 
@@ -209,7 +209,9 @@ def _table(path: Path, _changed: tuple[int, int], column: str, prefix: str) -> R
         return RawTable(problems=(f"{path.name}: cannot be read ({error.strerror})",))
     except UnicodeDecodeError:
         return RawTable(problems=(f"{path.name}: is not text and was not used",))
-    header, lines = _split(text, problems)
+    header, lines, separator = _split(text)
+    if separator != "\t":
+        problems.append(f"its columns are separated by {separator!r}, not by tabs as BIDS wants")
     if not header:
         return RawTable(problems=(f"{path.name}: is empty",))
     key_of = scan_key if not prefix else lambda value: _prefixed(value, prefix)
@@ -270,23 +272,22 @@ def _decoded(raw: bytes) -> tuple[str, list[str]]:
         return text, ["is not UTF-8 and was read as Latin-1: check names with accents"]
 
 
-def _split(text: str, problems: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of cells without blanks around them."""
+def _split(text: str) -> tuple[list[str], list[list[str]], str]:
+    """Header and rows of cells without blanks around them, and what separates these."""
     text = _INVISIBLE.sub("", text)
     lines = [line for line in re.split("\r\n|\r|\n", text) if line.strip()]
     if lines and re.fullmatch("sep=.", lines[0].strip() or "-", re.IGNORECASE):  # for Excel alone
         lines.pop(0)
     if not lines:
-        return [], []
+        return [], [], "\t"
     separators = [sign for sign in ("\t", ";", ",") if sign in lines[0]]
     separator = separators[0] if separators else "\t"
     if separator == "\t":
         cells = [line.split("\t") for line in lines]
     else:
-        problems.append(f"its columns are separated by {separator!r}, not by tabs as BIDS wants")
         cells = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator))
     rows = [[cell.strip().strip('"').strip() for cell in row] for row in cells]
-    return rows[0], rows[1:]
+    return rows[0], rows[1:], separator
 
 
 def _prefixed(value: str, prefix: str) -> str:
