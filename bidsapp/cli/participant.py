@@ -210,7 +210,10 @@ def _plan(
     """What is to be done, and participants who are asked for and not there (`_lost`)."""
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
-        raise NoInputError(f"{bids_dir}: no such folder; give the raw BIDS dataset")
+        raise NoInputError(
+            f"{bids_dir}: no such folder; give the raw BIDS dataset, or plain images to centipet "
+            "quantify"
+        )
     if not settings.skip_bids_validation:
         check_dataset(bids_dir)
     try:

@@ -81,7 +81,10 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Pa
         if nifti_ending(path) and not path.name.startswith(".")
     )
     if not paths:
-        raise NoInputError(f"{folder}: contains no NIfTI image; for DICOM use centipet --dicom-dir")
+        raise NoInputError(
+            f"{folder}: contains no NIfTI image; for DICOM: centipet BIDS OUT participant "
+            f"--dicom-dir {folder}"
+        )
     images = [_named(path, folder) for path in paths]
     unknown = [image for image in images if not image.kind]
     pet = _only(folder, "PET", _of_tracer(folder, images, tracer), unknown)

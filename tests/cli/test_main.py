@@ -482,7 +482,9 @@ def test_every_command_is_one_of_centipet(capsys, name):
 def test_a_dataset_may_be_called_like_a_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["segment", "out", "participant"]) == 66
-    assert "give the raw BIDS dataset" in capsys.readouterr().err
+    assert (
+        "give the raw BIDS dataset, or plain images to centipet quantify" in capsys.readouterr().err
+    )
 
 
 def test_a_machine_that_allows_no_workers_is_told_in_one_line(two, run, monkeypatch):

@@ -66,5 +66,5 @@ def test_what_is_ambiguous_is_refused(tmp_path, names, words):
 
 def test_a_folder_of_other_files_is_told(tmp_path):
     (tmp_path / "IM0001").touch()
-    with pytest.raises(NoInputError, match="contains no NIfTI image; for DICOM"):
+    with pytest.raises(NoInputError, match="no NIfTI image; for DICOM: centipet BIDS OUT "):
         find_pair(tmp_path, "FBB")
