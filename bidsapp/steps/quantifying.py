@@ -244,13 +244,14 @@ def scale_findings(scale: Scale | TauScale, tracer: str) -> tuple[Flag, ...]:
 
 
 def _beyond(suvr: float | None, equation: Equation | None) -> tuple[Flag, ...]:
-    """An SUVR outside of those the equation was made from, by more than a tenth."""
+    """An SUVR outside of those the equation was made from, by more than a tenth, or far below."""
     if suvr is None or equation is None or equation.suvr_range is None:
         return ()
     low, high = equation.suvr_range
     if 0.9 * low <= suvr <= 1.1 * high:
         return ()
-    return (worded_flag("beyond-calibration", suvr=suvr, low=low, high=high),)
+    below = flagged({"suvr_below_range": max(1 - suvr / low, 0.0)}, read_table("limits"), low=low)
+    return (worded_flag("beyond-calibration", suvr=suvr, low=low, high=high), *below)
 
 
 def _tau_beyond(suvr: Mapping[str, float | None], scale: TauScale) -> tuple[Flag, ...]:

@@ -11,6 +11,7 @@ import pytest
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.calibrations import scale_for
@@ -131,6 +132,12 @@ def with_cortex(factor):
 def test_a_centiloid_that_people_do_not_have_is_flagged(template_pet):
     found = quantify(template_pet(with_cortex(1.5)))
     assert codes(found) == ["centiloid-implausible", "beyond-calibration"]
+
+
+def test_an_suvr_far_below_those_of_the_equation_is_flagged_and_has_no_band(template_pet):
+    found = quantify(template_pet(with_cortex(0.3)))
+    assert {"beyond-calibration", "suvr-implausible"} <= set(codes(found))
+    assert doubts_number(found.record.flags, read_table("limits"))
 
 
 def test_a_centiloid_that_cannot_be_is_refused(template_pet):
