@@ -11,6 +11,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.core.parallel import each
+from bidsapp.core.quality import Flag, doubts_number
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
@@ -114,6 +115,12 @@ class ScanView:
         if self.is_ok and self.record.flags:
             return "check"
         return self.record.status.value
+
+    @property
+    def flags(self) -> list[Flag]:
+        """Flags, those that doubt the number first."""
+        limits = read_table("limits")
+        return sorted(self.record.flags, key=lambda flag: not doubts_number([flag], limits))
 
     @property
     def band(self) -> Band | None:

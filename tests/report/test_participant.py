@@ -278,6 +278,15 @@ def test_pages_of_many_scans_stay_small(derivatives, tmp_path):
     assert n_layers(read(path)) == 5 * SCAN_LAYERS + T1W_LAYERS
 
 
+def test_flags_that_doubt_the_number_come_first(tmp_path):
+    codes = ("units", "pet-offset", "stated", "pet-t1w-distance")
+    flags = [{"code": code, "message": "look"} for code in codes]
+    write(tmp_path, finished_record(SCAN, flags=flags), SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    order = sorted(codes, key=lambda code: words.index(f"Look {code}"))
+    assert order == ["pet-offset", "pet-t1w-distance", "units", "stated"]
+
+
 def test_flags_stand_with_their_sentences(tmp_path):
     flag = {"code": "window-partial", "message": "Only 80 % was scanned; compare with care."}
     content = finished_record(SCAN, flags=[flag], qc={"pet_t1w_distance_mm": 4.5})
