@@ -307,7 +307,7 @@ FIELDS = {
     "startsNested": Case(fields(FrameTimesStart=[[5400], [6000]]), DATA, "FrameTimesStart"),
     "startsOfTruths": Case(fields(FrameTimesStart=[True, True]), DATA, "FrameTimesStart"),
     "startsTooFew": Case(fields(FrameTimesStart=[5400]), DATA, "1 values"),
-    "startsTooMany": Case(fields(FrameTimesStart=[5400, 6000, 6600]), DATA, "3 values"),
+    "startsTooMany": Case(fields(FrameTimesStart=[5400, 6000, 6700]), DATA, "3 values"),
     "startsEmpty": Case(fields(FrameTimesStart=[]), DATA, "0 values"),
     "startsNumber": Case(fields(FrameTimesStart=5400), DATA, "FrameTimesStart"),
     "startsNan": Case(text_of("FrameTimesStart", "[NaN, 6000]"), DATA, "FrameTimesStart"),

@@ -31,7 +31,7 @@ LIGHT = {
     "filled below the brain": filled(-6, 0.01),
 }
 STRONG = {
-    "clipped": (clipped(0.6), "pet-clipped"),
+    "clipped": (clipped(0.75), "pet-clipped"),
     "filled": (filled(40, 0.01), "wc holds one and the same number"),
     "emptied": (emptied(4), "wc holds one and the same number"),
     "one frame": (scaled(0.6, one=True), "jumps"),
