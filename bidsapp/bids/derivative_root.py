@@ -133,12 +133,14 @@ def refuse_foreign(output_dir: Path) -> None:
     try:
         is_ours = parse_json(read_text(path))["GeneratedBy"][0]["Name"] == APP_NAME
     except (FileNotFoundError, NotADirectoryError):
-        for name in _BESIDE:  # a project of somebody, or a folder of data
-            if (output_dir / name).exists() and not is_known:
-                raise CannotCreateError(
-                    worded("dataset", "in-place", path=output_dir / name)
-                ) from None
-        return
+        beside = next((output_dir / name for name in _BESIDE if (output_dir / name).exists()), None)
+        if beside is None or is_known:
+            return
+        if path.exists():  # another run has begun meanwhile: it writes the description first
+            refuse_foreign(output_dir)
+            return
+        # a project of somebody, or a folder of data
+        raise CannotCreateError(worded("dataset", "in-place", path=beside)) from None
     except ValueError:
         is_ours = is_known
     except (OSError, LookupError, TypeError):

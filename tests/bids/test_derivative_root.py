@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from bidsapp import __version__
+from bidsapp.bids import derivative_root
 from bidsapp.bids.derivative_root import (
+    RAW_FACTS,
     bidsignore,
+    refuse_foreign,
     replaced_results,
     root_files,
     write_root_files,
@@ -148,6 +151,19 @@ def test_a_description_that_was_lost_is_written_again(derivatives, raw, text):
     path.unlink() if text is None else path.write_text(text)
     write_root_files(derivatives, raw.root)
     assert path.read_bytes() == before
+
+
+def test_a_run_that_begins_while_another_does_takes_its_files_for_ours(raw, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def read_before_another_writes(path):
+        monkeypatch.undo()
+        write_root_files(out, raw.root)
+        (out / RAW_FACTS).unlink()  # not written yet
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(derivative_root, "read_text", read_before_another_writes)
+    refuse_foreign(out)
 
 
 def test_many_at_once(raw, tmp_path):
