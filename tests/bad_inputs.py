@@ -382,7 +382,7 @@ IMAGES = {
             ("Sparse", lambda w: uncompressed(w, 10**13), INPUT, "continues"),
             ("TwoD", lambda w: voxels(w, np.ones((9, 9), np.float32)), DATA, "dimension"),
             ("FiveD", lambda w: voxels(w, np.ones((*SHAPE, 2, 2), np.float32)), DATA, "dimension"),
-            ("Slice", lambda w: voxels(w, np.ones((9, 9, 1), np.float32)), DATA, "extent"),
+            ("Slice", lambda w: voxels(w, np.ones((9, 9, 1), np.float32)), DATA, "fewer than two"),
             ("HugeHeader", lambda w: content(w, broken_images.dims(30000, 30000, 30000)),
              DATA, "large"),
             ("FlatAffine", lambda w: content(w, broken_images.placed(np.zeros((3, 4)))),
