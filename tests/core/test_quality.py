@@ -48,7 +48,7 @@ SAID = [n for n, row in LIMITS.items() if row.keys() & {"says", "like"} and "low
 WORDS = {
     "look": "look there", "again": "copy it", "image": "T1w", "number": 2, "of": 4, "nmi": 50.0,
     "model": 60.0, "part": 0.03, "longer": "longer", "axis": "in all directions", "undone": "look",
-    "odd": "a_T1w.nii", "name": "cg", "difference": 12.0, "sds": 4.0,
+    "odd": "a_T1w.nii", "name": "cg", "difference": 12.0, "sds": 4.0, "low": 0.9,
 }  # fmt: skip
 
 
