@@ -27,7 +27,7 @@ from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
 from bidsapp.interfaces.transfer import Image, Rigid, Tables, WarpArrays
 from bidsapp.io.atomic import write_json, write_text
-from bidsapp.io.hashes import file_hash
+from bidsapp.io.hashes import file_hash, file_state
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart, ScanRecord, write_record
@@ -57,12 +57,10 @@ def named(output_dir: str | Path, *files: Path) -> list[str]:
 
 
 def _state(path: Path) -> str:
-    """What changes when a file is written again, which takes less time than its hash."""
     try:
-        state = path.stat()
+        return file_state(path)
     except FileNotFoundError:
         return "removed"
-    return f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}-{state.st_ctime_ns}"
 
 
 def _hash(path: Path) -> str:

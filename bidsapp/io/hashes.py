@@ -45,6 +45,30 @@ def folder_hash(folder: Path, endings: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
+def file_state(path: str | Path) -> str:
+    """What changes when a regular file is written again, which takes less time than its hash.
+
+    Parameters
+    ----------
+    path : of the file
+
+    Returns
+    -------
+    str
+        Without spaces.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no file.
+    """
+    state = Path(path).stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    # the time of change of the inode cannot be set back as that of the content can
+    return f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}-{state.st_ctime_ns}"
+
+
 def remembered_hash(path: str | Path) -> str:
     """`file_hash` of a regular file, taken once per process as long as the file stays as it is.
 
@@ -61,13 +85,9 @@ def remembered_hash(path: str | Path) -> str:
     OSError
         It cannot be read, or is no file.
     """
-    state = Path(path).stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
-    # the time of change of the inode cannot be set back as that of the content can
-    return _of_state(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return _of_state(path, file_state(path))
 
 
 @lru_cache(maxsize=4096)
-def _of_state(path: str | Path, *_state: int) -> str:
+def _of_state(path: str | Path, _state: str) -> str:
     return file_hash(path)

@@ -16,10 +16,12 @@ from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, Float32, Float64, block_mean
 from bidsapp.core.grid.volume import Volume, mask_slices
 from bidsapp.core.registration.head import Head
+from bidsapp.core.registration.rigid import cropped
 
 FINE_MM = 4.0  # what a Gaussian of this width removes
 BAND_MM = (8.0, 20.0)  # what one removes and the other leaves: coarse structure
 DEPTH_MM = 4.0  # from the surface of the brain, whose edge every image shows
+BORDER = 2  # voxels of nothing around the brain, for the blurs
 LEAST_VOXELS = 5000  # 40 ml
 
 
@@ -41,17 +43,14 @@ def fine_detail(image: Volume, head: Head, matrix: Matrix) -> float | None:
         one of the two has no structure, or too little of the brain was measured.
     """
     brain = head.outside_mm <= 0
-    box = mask_slices(brain, 2)
-    corner = transform(head.t1w.affine, np.array([part.start for part in box], np.float64))
-    affine = head.t1w.affine.copy()
-    affine[:3, 3] = corner
-    world = Volume(brain[box], affine).grid.world()
-    values = sample(image, transform(matrix, world))
+    box = mask_slices(brain, BORDER)
+    t1w = cropped(head.t1w, *np.transpose([(part.start, part.stop) for part in box]))
+    values = sample(image, transform(matrix, t1w.grid.world()))
     known = brain[box] & np.isfinite(values)
     if np.count_nonzero(known) < LEAST_VOXELS:
         return None
-    both = np.where(known, [values, head.t1w.data[box]], 0)
-    edge_mm = head.t1w.grid.voxel_size
+    both = np.where(known, [values, t1w.data], 0)
+    edge_mm = t1w.grid.voxel_size
     fine = _structure(both, known.astype(np.float32), (0.0, FINE_MM), edge_mm)
     halves = [block_mean(part, (2, 2, 2)) for part in (*both, known)]
     coarse = _structure(np.stack(halves[:2]), halves[2], BAND_MM, 2 * edge_mm)
