@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -33,6 +33,22 @@ class ImageFrame:
     last: tuple[int, ...]
 
     @classmethod
+    def of(cls, image: Volume) -> ImageFrame:
+        """Whole grid of an image.
+
+        Parameters
+        ----------
+        image : 3D
+
+        Returns
+        -------
+        ImageFrame
+        """
+        orientation = io_orientation(image.affine)
+        affine = image.affine @ inv_ornt_aff(orientation, image.data.shape)
+        return cls(orientation, affine, (0, 0, 0), apply_orientation(image.data, orientation).shape)
+
+    @classmethod
     def around(cls, mask: Volume, margin_mm: float) -> ImageFrame:
         """Part of the grid of a mask that contains the mask and a margin.
 
@@ -45,11 +61,11 @@ class ImageFrame:
         -------
         ImageFrame
         """
-        orientation = io_orientation(mask.affine)
-        affine = mask.affine @ inv_ornt_aff(orientation, mask.data.shape)
-        inside = apply_orientation(mask.data, orientation) != 0
-        box = mask_slices(inside, np.rint(margin_mm / voxel_sizes(affine)).astype(int))
-        return cls(orientation, affine, tuple(s.start for s in box), tuple(s.stop for s in box))
+        whole = cls.of(mask)
+        inside = apply_orientation(mask.data, whole.orientation) != 0
+        box = mask_slices(inside, np.rint(margin_mm / whole.steps).astype(int))
+        first, last = zip(*((part.start, part.stop) for part in box), strict=True)
+        return replace(whole, first=first, last=last)
 
     @property
     def steps(self) -> NDArray[np.float64]:

@@ -252,8 +252,7 @@ def field_of_view(
     -------
     Figure
     """
-    whole = Volume(np.broadcast_to(True, t1w.data.shape), t1w.affine)
-    frame = ImageFrame.around(whole, 0)
+    frame = ImageFrame.of(t1w)
     centre = transform(inverse(frame.to_world) @ brain.affine, mask_centre(brain.data != 0))
     cuts = {name: (centre[axis],) for name, axis, _, _ in PLANES}
     layout = lay_out(frame.low, frame.high, cuts, one_row=True, to_world=frame.to_world)

@@ -14,7 +14,7 @@ from bidsapp.report.viewer import LEVELS, moved, scattered_label_block, values_b
 
 
 def whole(volume: Volume) -> ImageFrame:
-    return ImageFrame.around(Volume(np.ones(volume.data.shape, bool), volume.affine), 0)
+    return ImageFrame.of(volume)
 
 
 def counts(block) -> np.ndarray:
