@@ -81,7 +81,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     header, rows, _ = read_cells(path)
     if not rows:
         raise BadDataError(f"{path}: has no rows; give a TSV or CSV with a header")
-    if len(set(header)) < len(header):
+    if len({name.lower() for name in header}) < len(header):
         raise BadDataError(f"{path}: a column name stands twice in the header; rename one")
     scans = []
     for number, row in enumerate(rows, start=2):
@@ -180,7 +180,7 @@ def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
     """
     rows = read_rows(path)
     public = read_table("calibration")["public"]["pairs"]
-    rows = _renamed(rows, public) if "pib_suvr_wc" not in rows[0] else rows
+    rows = _renamed(rows, public) if not _column(rows, "pib_suvr", ref="wc") else rows
     pib, other = _by_reference(rows, "pib_suvr"), _by_reference(rows, "other_suvr")
     if other and (pib or _column(rows, "pib_cl")):
         return _wide_pairs(rows, pib, other, path, tracer)
@@ -338,12 +338,14 @@ def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair
 
 
 def _renamed(rows: Sequence[Row], names: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{names.get(key, key): value for key, value in row.items()} for row in rows]
+    return [{names.get(key.lower(), key): value for key, value in row.items()} for row in rows]
 
 
 def _column(rows: Sequence[Row], key: str, **parts: str) -> str | None:
-    wanted = [name.format(**parts) for name in read_table("calibration")["columns"][key]]
-    return next((name for name in wanted if rows and name in rows[0]), None)
+    """Column of the table for a key of the table of columns, in whatever case; None without."""
+    names = {name.lower(): name for name in rows[0]} if rows else {}
+    wanted = (name.format(**parts) for name in read_table("calibration")["columns"][key])
+    return next((names[name] for name in wanted if name in names), None)
 
 
 def needed(rows: Sequence[Row], key: str, path: Path) -> str:

@@ -308,6 +308,20 @@ def test_own_centiloids_of_a_group_table_are_not_taken_for_published_ones(tmp_pa
     assert all("wc" not in person.cl for person in read_people(table))
 
 
+def test_columns_are_known_in_whatever_case(tmp_path):
+    tables = {name: tmp_path / name for name in ("people.csv", "pairs.csv")}
+    tables["people.csv"].write_text(
+        "Person,Cohort,SUVR_WC,_SUVR_WC_B\nX,YC,1.1,0.9\nY,AD,2.1,1.7\n"
+    )
+    tables["pairs.csv"].write_text("ID,Tracer,PiB_SUVR_wc,F18_SUVR_wc\nX,FBB,1.5,1.4\n")
+    assert [(p.name, p.is_young, p.suvr) for p in read_people(tables["people.csv"])] == [
+        ("X", True, {"wc": 1.1, "wcb": 0.9}),
+        ("Y", False, {"wc": 2.1, "wcb": 1.7}),
+    ]
+    (pair,) = read_pairs(tables["pairs.csv"])
+    assert (pair.tracer, pair.pib, pair.other) == ("FBB", {"wc": 1.5}, {"wc": 1.4})
+
+
 def test_a_group_table_gives_pairs(tmp_path):
     lines = ["participant_id\ttracer\tsuvr_wc\tsuvr_pons"]
     for i in range(6):
