@@ -22,7 +22,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /wheels . \
 FROM debian:bookworm-slim
 ARG VERSION=0.2.0.dev0
 LABEL org.opencontainers.image.title="CentiPET" \
-      org.opencontainers.image.description="BIDS-App from amyloid-PET DICOM to a trustworthy Centiloid" \
+      org.opencontainers.image.description="BIDS-App from amyloid-PET DICOM to Centiloid" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND GPL-3.0-only AND MIT AND MPL-2.0 AND LicenseRef-FreeSurfer" \
       org.opencontainers.image.authors="The CentiPET developers" \

@@ -1,4 +1,4 @@
-"""CentiPET: from amyloid-PET DICOM to a trustworthy Centiloid."""
+"""CentiPET: from amyloid-PET DICOM to Centiloid."""
 
 from __future__ import annotations
 

@@ -36,15 +36,15 @@ _NOTHING = (
     for why in dict.fromkeys(row["why"] for row in WITHOUT_EFFECT.values())
 )
 _NOTES = f"""
-Always written: T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET scan, one page per
-participant. Options may be written with _ for -. Commands with a --help of their own:
+Always written: images in T1w space and {TEMPLATE_SPACE} (2 mm), one Centiloid per PET scan, one
+page per participant. Options may be written with _ instead of -. Commands with their own --help:
 centipet {", ".join(SUB_COMMANDS)}.
 Accepted without effect: {", ".join(_NOTHING)}.
 """
 _CODES = """
-Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 no such level; 18 nothing matches; 64
-usage; 65 bad data; 66 input missing; 70 internal; 73 cannot write; 74 disk full; 75 killed, so
-run again.
+Exit codes: 0 done; 1 some scans failed; 16 not BIDS; 17 unknown level; 18 nothing matches; 64
+usage error; 65 bad data; 66 input missing; 70 internal error; 73 cannot write; 74 disk full; 75
+killed: run again.
 """
 _WIDTH = 100  # of the help
 
@@ -148,23 +148,23 @@ def command_line() -> argparse.ArgumentParser:
     parser = Parser(
         prog="centipet",
         usage="centipet BIDS_DIR OUTPUT_DIR {participant,group} [options]",
-        description="Amyloid PET to a trustworthy Centiloid: a BIDS-App that also reads DICOM.",
+        description="BIDS-App from amyloid PET to Centiloid. Also reads DICOM.",
         epilog=f"{_filled(_NOTES)}\n\n{_filled(_CODES)}",
         formatter_class=partial(
             argparse.RawDescriptionHelpFormatter, max_help_position=30, width=_WIDTH
         ),
         add_help=False,
     )
-    main = parser.add_argument_group("the BIDS-App")
+    main = parser.add_argument_group("BIDS-App")
     main.add_argument("bids_dir", metavar="BIDS_DIR", type=absolute_path, help="raw dataset")
     main.add_argument(
         "output_dir", metavar="OUTPUT_DIR", type=absolute_path, help="derivative dataset"
     )
-    main.add_argument("level", metavar="LEVEL", help="participant, or group when all are done")
-    main.add_argument("-h", "--help", action="help", help="show this and exit")
+    main.add_argument("level", metavar="LEVEL", help="participant, or group once all are done")
+    main.add_argument("-h", "--help", action="help", help="show this help and exit")
     add_version(main, "centipet")
     main.add_argument(
-        "--demo", metavar="OUT", help="run on a built-in phantom: centipet --demo OUT"
+        "--demo", metavar="OUT", help="process a built-in phantom: centipet --demo OUT"
     )
     main.add_argument(
         "--bids-exec-spec", action=_PrintDescriptor, nargs=0,
@@ -172,11 +172,11 @@ def command_line() -> argparse.ArgumentParser:
     )  # fmt: skip
     main.add_argument(
         "--pybids-config", action=_PrintPybidsConfig, nargs=0,
-        help="print the configuration that pybids needs for the results",
+        help="print the pybids configuration for the results",
     )  # fmt: skip
     main.add_argument(
         "--print-completion", metavar="SHELL",
-        help="completion of all commands, for bash or zsh",
+        help="print shell completion for all commands (bash or zsh)",
     )  # fmt: skip
     _add_options(parser)
     return parser
@@ -219,9 +219,11 @@ def _read_config(path: Path) -> argparse.Namespace:
         raise UsageError(f"{where}: is not valid TOML ({error})") from error
     for key, value in table.items():
         if isinstance(value, dict):
-            raise UsageError(f"{where}: [{key}] is a table; options stand alone, as nprocs = 4")
+            raise UsageError(
+                f"{where}: [{key}] is a table; give options at the top level, such as nprocs = 4"
+            )
         if key.replace("_", "-") == "config-file":
-            raise UsageError(f"{where}: names another --config-file; one file holds all options")
+            raise UsageError(f"{where}: names another --config-file; put all options into one file")
     parser = Parser("centipet", where=where, add_help=False)
     _add_options(parser)
     return parser.parse_args([text for key, value in table.items() for text in typed(key, value)])
@@ -297,18 +299,18 @@ def _refuse(options: argparse.Namespace) -> None:
             raise UsageError(f"--{row['option'].replace('_', '-')}{row['says']}")
     if options.pet_only and options.target_resolution is not None and options.psf is None:
         raise UsageError(
-            "--target-resolution: without a T1w the resolution cannot be measured; give it with "
-            "--psf, or use --smooth"
+            "--target-resolution: without a T1w the PET resolution cannot be measured; give it "
+            "with --psf, or use --smooth"
         )
     if options.mem < _LEAST_MEM_GB and options.use_plugin is None:  # whose jobs have their own
         if options.mem == available_memory_gb():  # found, not given
             raise UsageError(
-                f"only {options.mem:.1f}G of memory may be used here (machine, control group or "
-                f"SLURM job) and one step needs {_LEAST_MEM_GB:g}G: ask for 4G or more"
+                f"only {options.mem:.1f}G of memory is available here (machine, control group or "
+                f"SLURM job) and one step needs {_LEAST_MEM_GB:g}G: request 4G or more"
             )
         raise UsageError(
-            f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number alone is "
-            "MB, so write 8G or 8000"
+            f"--mem {1000 * options.mem:g}M: one step needs {_LEAST_MEM_GB:g}G; a number without "
+            "a unit is in MB: give 8G or 8000"
         )
 
 
@@ -329,13 +331,13 @@ def _check_folders(options: argparse.Namespace) -> None:
 
     if output_dir == raw_derivatives or lies_in_raw(output_dir):
         raise UsageError(
-            f"{options.output_dir}: results do not belong among the raw data; use "
-            f"{derivatives / 'centipet'} or a folder outside"
+            f"{options.output_dir}: results must not be written among the raw data; use "
+            f"{derivatives / 'centipet'} or a folder outside the dataset"
         )
     works = options.level == Level.PARTICIPANT and not (options.dry_run or options.reports_only)
     if works and lies_in_raw(work_dir):
         raise UsageError(
-            f"--work-dir {options.work_dir}: lies in the raw dataset; choose another folder"
+            f"--work-dir {options.work_dir}: is inside the raw dataset; choose another folder"
         )
 
 
@@ -346,13 +348,13 @@ def _dicom(options: argparse.Namespace, level: Level, kept: dict[str, Any]) -> D
             raise UsageError(f"{flag} needs --dicom-dir DIR")
         return None
     if level is not Level.PARTICIPANT:
-        raise UsageError("--dicom-dir belongs to the participant level")
+        raise UsageError("--dicom-dir is only for the participant level")
     if not options.dicom_dir.exists():
         raise NoInputError(f"--dicom-dir {options.dicom_dir}: no such folder or archive")
     if options.bids_dir.exists() and options.bids_dir.samefile(options.dicom_dir):
         raise UsageError(
-            f"--dicom-dir {options.dicom_dir}: is bids_dir, too, so that the next run would read "
-            f"what this one converts; convert into another folder, such as "
+            f"--dicom-dir {options.dicom_dir}: is also bids_dir, so the next run would read "
+            f"what this one converts; use another BIDS_DIR, such as "
             f"{options.bids_dir / 'bids'}"
         )
     return DicomInput(**kept, metadata=options.dicom_metadata, dry_run=options.dry_run)

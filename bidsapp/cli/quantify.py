@@ -34,7 +34,12 @@ RAW = Path("sourcedata", "raw")
 """Where in the output folder the dataset of the images lies."""
 
 _BY_SIGNAL = 128  # exit codes from here on are those of a run that was interrupted
-_GROUPS = ("what changes numbers", "regions", "dynamic scans, partial volume", "how it runs")
+_GROUPS = (
+    "processing (changes the numbers)",
+    "regions",
+    "dynamic scans, partial volume",
+    "execution",
+)
 # --window says here what the PET covers; the others choose or read what there is not yet.
 _NOT_HERE = ("--window", "--config-file", "--reports-only", "--boilerplate-only")
 _SHARED = tuple(

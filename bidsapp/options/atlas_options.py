@@ -65,7 +65,7 @@ def atlas_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
     choices = tuple(dict.fromkeys(map(_atlas_choice, ("Centiloid", *values))))
     names = [choice.name for choice in choices]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"--atlas: {', '.join(sorted(twice))} is there twice")
+        raise UsageError(f"--atlas: {', '.join(sorted(twice))} is given twice")
     return choices
 
 
@@ -100,7 +100,7 @@ def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ..
         if not own.is_dir():
             raise UsageError(f"--derivatives {value}: {own} is not a folder")
         if program in {choice.program for choice in choices}:
-            raise UsageError(f"--derivatives: {program} is there twice")
+            raise UsageError(f"--derivatives: {program} is given twice")
         choices += [
             AtlasChoice(name, space="T1w", own=own, program=program, erode_mm=depth)
             for name in _table("parcellations")[program]
@@ -147,8 +147,8 @@ def voi_spaces(_: str, values: Iterable[str]) -> tuple[str, ...]:
     """
     if other := [value for value in values if value not in _SPACE_WORDS]:
         raise UsageError(
-            f"--output-spaces {' '.join(other)}: not available; there is {TEMPLATE_SPACE}:res-2, "
-            "T1w and pet"
+            f"--output-spaces {' '.join(other)}: not available; use {TEMPLATE_SPACE}:res-2, "
+            "T1w or pet"
         )
     return tuple(dict.fromkeys((TEMPLATE_SPACE, *(_SPACE_WORDS[value] for value in values))))
 
@@ -168,9 +168,7 @@ def _atlas_choice(value: str) -> AtlasChoice:
     space = _SPACE_WORDS.get(spaces[0], spaces[0]) if spaces else None
     if "{participant}" in str(files[0]):
         if space not in (None, "T1w"):
-            raise UsageError(
-                f"--atlas {value}: files of every participant have to lie in the space of the T1w"
-            )
+            raise UsageError(f"--atlas {value}: participants' own files must be in T1w space")
         space = "T1w"
     for file in files if space != "T1w" else files[1:]:
         if not file.is_file():
@@ -187,7 +185,7 @@ def _without_erode(option: str, text: str) -> tuple[str, float | None]:
     if any(not re.fullmatch(r"\d{1,2}(\.\d+)?", text) or not float(text) for text in given[:1]):
         raise UsageError(f"{option} {text}: erode={given[0]} is not a distance in mm below 100")
     if len(given) > 1:
-        raise UsageError(f"{option} {text}: has erode= twice")
+        raise UsageError(f"{option} {text}: erode= is given twice")
     kept = ",".join(word for word in words if not _is_erode(word))
     return kept, float(given[0]) if given else None
 
@@ -227,8 +225,8 @@ def _composite_choice(value: str, name: str, rest: str) -> ReferenceChoice:
         parts.append(replace(_reference_choice(typed), weight=weight))
     if len(parts) < 2 or len({part.weight is None for part in parts}) > 1:
         raise UsageError(
-            f"--reference-region {value}: give {_COMPOSITE_FORM}; two parts at least, and a weight "
-            "for all of them or for none"
+            f"--reference-region {value}: give {_COMPOSITE_FORM}; at least two parts, with a "
+            "weight for all of them or for none"
         )
     return ReferenceChoice(name, parts=tuple(parts))
 
@@ -242,13 +240,14 @@ def _packaged(option: str, name: str, table: str, form: str) -> str:
     names = _by_lower(table)
     if name.lower() not in names:
         raise UsageError(
-            f"{option} {name}: the package has {', '.join(names.values())}; give another as {form}"
+            f"{option} {name}: unknown; built in are {', '.join(names.values())}; give your own as "
+            f"{form}"
         )
     return names[name.lower()]
 
 
 def _check_name(option: str, name: str, table: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9]+", name):
-        raise UsageError(f"{option} {name}=: a name of letters and digits is needed, for BIDS")
+        raise UsageError(f"{option} {name}=: the name may only contain letters and digits (BIDS)")
     if name.lower() in _by_lower(table):
-        raise UsageError(f"{option} {name}=: the package has its own {name}; choose another name")
+        raise UsageError(f"{option} {name}=: CentiPET has its own {name}; choose another name")

@@ -224,7 +224,7 @@ def labels(entity: str) -> Callable[[str, Iterable[str]], tuple[str, ...]]:
         named = re.compile(rf"{entity}-", re.IGNORECASE)
         found = [named.sub("", part.rstrip("/"), count=1) for part in parts]
         if not all(found):
-            raise UsageError(f"{flag}: a label is empty; leave the option out to take all")
+            raise UsageError(f"{flag}: a label is empty; leave the option out to select all")
         return once(flag, found)
 
     return check
@@ -260,7 +260,9 @@ def several(kind: type[StrEnum]) -> Callable[[str, Sequence[str]], tuple[StrEnum
 
     def check(flag: str, values: Sequence[str]) -> tuple[StrEnum, ...]:
         if "none" in values and set(values) != {"none"}:
-            raise UsageError(f"{flag} {' '.join(values)}: none and something contradict each other")
+            raise UsageError(
+                f"{flag} {' '.join(values)}: none cannot be combined with other values"
+            )
         return tuple(kind(value) for value in dict.fromkeys(values) if value != "none")
 
     return check
@@ -282,7 +284,9 @@ def window(flag: str, value: Sequence[float] | None) -> tuple[float, float] | No
         return None
     start, end = value
     if not 0 <= start < end:
-        raise UsageError(f"{flag} {start:g} {end:g}: give two rising minutes after injection")
+        raise UsageError(
+            f"{flag} {start:g} {end:g}: give START and a later END, in minutes after injection"
+        )
     return start, end
 
 
@@ -328,7 +332,7 @@ def widths(flag: str, values: Sequence[float] | None) -> tuple[float, float, flo
     if values is None:
         return None
     if len(values) not in (1, 3):
-        raise UsageError(f"{flag}: give one width, or three along the axes of the image")
+        raise UsageError(f"{flag}: give one width, or three, one per image axis")
     x, y, z = (width(flag, value) or 0.0 for value in (*values, *values, *values)[:3])
     return x, y, z
 
@@ -357,9 +361,8 @@ def filter_file(flag: str, path: Path | None) -> dict[str, dict[str, Any]]:
     named = {key: key.lower() for key in content}
     if unknown := [key for key in content if named[key] not in (*_FILTERED, *_FILTERED_ELSEWHERE)]:
         raise UsageError(
-            f"{flag} {path}: {unknown[0]!r} is not a kind of image; there are "
-            f"{' and '.join(_FILTERED)}"
+            f"{flag} {path}: unknown kind of image {unknown[0]!r}; use {' or '.join(_FILTERED)}"
         )
     if len(set(named.values())) < len(named):
-        raise UsageError(f"{flag} {path}: pet or t1w stands there twice")
+        raise UsageError(f"{flag} {path}: pet or t1w is given twice")
     return {named[key]: value for key, value in content.items() if named[key] in _FILTERED}

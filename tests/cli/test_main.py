@@ -70,7 +70,7 @@ def test_nothing_is_written_among_raw_data_through_a_link(two, run, tmp_path):
     before = listed(two.root)
     for options in ({"out": link / "out"}, {"bids": link, "out": two.root / "out"}):
         code, _, err = run(**options)
-        assert code == 64 and "do not belong among the raw data" in err
+        assert code == 64 and "must not be written among the raw data" in err
     assert run("-w", link / "work")[0] == 64
     assert listed(two.root) == before
     (tmp_path / "results").mkdir()

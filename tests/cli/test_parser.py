@@ -127,7 +127,7 @@ def test_what_makes_no_sense_is_usage(options, hint):
 
 def test_a_machine_without_enough_memory_is_told_as_such(monkeypatch):
     monkeypatch.setattr("bidsapp.cli.parser.available_memory_gb", lambda: 0.6)
-    with pytest.raises(UsageError, match=r"only 0\.6G of memory may be used here"):
+    with pytest.raises(UsageError, match=r"only 0\.6G of memory is available here"):
         parsed()
     assert parsed("--mem", "8G").resources.mem_gb == 8
 
@@ -252,7 +252,7 @@ def test_dicom_options(tmp_path):
 
 
 def test_a_dataset_is_not_made_of_itself(tmp_path):
-    with pytest.raises(UsageError, match="is bids_dir, too"):
+    with pytest.raises(UsageError, match="is also bids_dir"):
         parse([str(tmp_path), "out", "participant", "--dicom-dir", str(tmp_path / ".")])
     inside = parse([str(tmp_path / "bids"), "out", "participant", "--dicom-dir", str(tmp_path)])
     assert inside.dicom.dicom_dir == tmp_path
@@ -292,7 +292,7 @@ def test_help_is_short_and_complete():
     assert max(map(len, lines)) <= 100
     for option in ("--participant-label", "--dicom-dir", "--window", "--nprocs", "--demo"):
         assert option in done.stdout
-    commands = " ".join(lines).split("help of their own: centipet ")[1].partition(".")[0]
+    commands = " ".join(lines).split("their own --help: centipet ")[1].partition(".")[0]
     assert commands.split(", ") == list(SUB_COMMANDS)
 
 
