@@ -11,6 +11,7 @@ reference region, so that they weigh alike; the differences are then in Centiloi
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,18 @@ def agreement(ours: pd.Series, standard: pd.Series, region: str) -> Agreement:
     )
 
 
+def agreement_lines(ours: pd.DataFrame, standard: pd.DataFrame) -> Iterator[str]:
+    """Table of the agreement by reference region, from the columns ``suvr_wc`` and so on."""
+    about = f"(CL, PiB scale; n = {len(ours)})"
+    yield f"reference  slope  intercept  R2      mean |d|  largest  {about}"
+    for region in PIB_SCALE:
+        found = agreement(ours[f"suvr_{region}"], standard[f"suvr_{region}"], region)
+        yield (
+            f"{region:9s}  {found.slope:.3f}  {found.intercept:+8.2f}  {found.r2:.4f}"
+            f"  {found.mean_absolute:8.2f}  {found.largest:7.2f}"
+        )
+
+
 def read(out: Path, reference: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of both tables for the participants they share, indexed by participant."""
     ours = pd.read_csv(out / "group_centiloid.tsv", sep="\t", na_values="n/a")
@@ -73,15 +86,7 @@ def main() -> None:
     ours, standard = (
         table.drop(arguments.without) for table in read(arguments.out, arguments.reference)
     )
-    print(
-        f"reference  slope  intercept  R2      mean |d|  largest  (CL, PiB scale; n = {len(ours)})"
-    )
-    for region in PIB_SCALE:
-        found = agreement(ours[f"suvr_{region}"], standard[f"suvr_{region}"], region)
-        print(
-            f"{region:9s}  {found.slope:.3f}  {found.intercept:+8.2f}  {found.r2:.4f}"
-            f"  {found.mean_absolute:8.2f}  {found.largest:7.2f}"
-        )
+    print(*agreement_lines(ours, standard), sep="\n")
     differences = pd.DataFrame(
         {r: agreement(ours[f"suvr_{r}"], standard[f"suvr_{r}"], r).differences for r in PIB_SCALE}
     )

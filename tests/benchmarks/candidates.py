@@ -3,7 +3,7 @@
     python tests/benchmarks/candidates.py DATA [--candidate NAME ...] [--participant LABEL ...]
         [--json FILE]
 
-``DATA`` as for pet_to_t1w.py, with ``reference.tsv`` (uptake ratios of the standard normalisation
+``DATA`` as for known_heads.py, with ``reference.tsv`` (uptake ratios of the standard normalisation
 with the known displacement of the PET). For every candidate and participant: difference of the
 Centiloid (PiB scale) by each reference region, distance of the field from the standard's in the
 cortical and the cerebellar volume of interest (mm), rounds, processor seconds and peak memory of a
@@ -28,14 +28,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from agreement import PIB_SCALE, agreement
+from known_heads import KnownHead, participants, suvrs
 from scipy.ndimage import gaussian_filter
 
 from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.anatomy.segment import Options, segment
 from bidsapp.core.grid.alignment import transform
-from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
-from bidsapp.core.grid.volume import Volume
 from bidsapp.data import priors, template, vois
 from bidsapp.io.nifti import load_volume
 
@@ -57,17 +56,18 @@ def row(folder: Path, candidate: str, label: str) -> dict[str, object]:
     shipped = priors()
     sigma = fwhm / FWHM_PER_SIGMA / shipped.grid.voxel_size
     maps = np.stack([gaussian_filter(tissue, sigma) for tissue in shipped.maps])
-    head = _head(folder, label)
+    known = KnownHead(folder, label)
+    t1w = template(1) if label == TEMPLATE else known.t1w
     start = time.process_time()
-    found = segment(head, TissuePriors(maps, shipped.affine), options)
+    found = segment(t1w, TissuePriors(maps, shipped.affine), options)
     seconds = time.process_time() - start
-    name = f"tpl-{label}_from-MNI_to-tpl" if label == TEMPLATE else f"sub-{label}_from-MNI_to-T1w"
-    standard = load_volume(folder / "spm_fields" / f"{name}.nii.gz").data
+    of_template = folder / "spm_fields" / f"tpl-{TEMPLATE}_from-MNI_to-tpl.nii.gz"
+    standard = load_volume(of_template).data if label == TEMPLATE else known.field
     apart = np.linalg.norm(found.field - standard, axis=-1)
     return {
         "candidate": candidate,
         "participant": label,
-        **({} if label == TEMPLATE else _ratios(folder, label, found.field)),
+        **({} if label == TEMPLATE else _ratios(known, found.field)),
         "mm_ctx": float(apart[vois(2)["ctx"]].mean()),
         "mm_wc": float(apart[vois(2)["wc"]].mean()),
         "rounds": found.quality["rounds"],
@@ -76,24 +76,14 @@ def row(folder: Path, candidate: str, label: str) -> dict[str, object]:
     }
 
 
-def _head(folder: Path, label: str) -> Volume:
-    if label == TEMPLATE:
-        return template(1)
-    return load_volume(next((folder / "bids" / f"sub-{label}" / "anat").glob("*_T1w.nii.gz")))
-
-
-def _ratios(folder: Path, label: str, field: np.ndarray) -> dict[str, float]:
+def _ratios(known: KnownHead, field: np.ndarray) -> dict[str, float]:
     """Uptake ratios with the known displacement, ours and the standard's."""
-    frames = load_volume(next((folder / "bids" / f"sub-{label}" / "pet").glob("*_pet.nii.gz")))
-    mean = frames.data if frames.data.ndim == 3 else frames.data.mean(axis=-1)
-    truth = np.array(json.loads((folder / "rigid_truth.json").read_text())[f"sub-{label}"])
-    pet = sample(Volume(mean, frames.affine), transform(truth, field.astype(np.float64)))
-    table = pd.read_csv(folder / "reference.tsv", sep="\t").set_index("participant_id")
+    ours = suvrs(known.pet, transform(known.t1w_to_pet, field.astype(np.float64)))
+    table = pd.read_csv(known.data / "reference.tsv", sep="\t").set_index("participant_id")
     found = {}
-    for region in PIB_SCALE:
-        ratio = np.nanmean(pet[vois(2)["ctx"]]) / np.nanmean(pet[vois(2)[region]])
-        found[f"suvr_{region}"] = float(ratio)
-        found[f"standard_{region}"] = float(table.loc[f"sub-{label}", f"suvr_{region}"])
+    for region, ratio in ours.items():
+        found[f"suvr_{region}"] = ratio
+        found[f"standard_{region}"] = float(table.loc[known.name, f"suvr_{region}"])
     return found
 
 
@@ -131,9 +121,7 @@ def main() -> None:
     parser.add_argument("--participant", nargs="*")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    labels = args.participant or [
-        *sorted(path.name[4:] for path in (args.data / "bids").glob("sub-*")), TEMPLATE,
-    ]  # fmt: skip
+    labels = args.participant or [*participants(args.data), TEMPLATE]
     rows = json.loads(args.json.read_text()) if args.json and args.json.exists() else []
     known = {(found["candidate"], found["participant"]) for found in rows}
     # a fresh process for each, so that the peak of memory is its own

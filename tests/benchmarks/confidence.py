@@ -2,7 +2,7 @@
 
     python tests/benchmarks/confidence.py DATA [--participant LABEL ...] [--keep DIR] [--json FILE]
 
-``DATA`` as for pet_to_t1w.py. For every participant
+``DATA`` as for known_heads.py. For every participant
 
 * the normalisation as it is, and with a T1w that was turned, cut, coarsened or made noisy: good;
 * the same normalisation after moving it on the template by 5-30 mm or degrees, stretching it by a
@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from agreement import PIB_SCALE
+from known_heads import KnownHead, participants, pib_centiloid, registration_head
 from robustness import VARIATIONS
 from scipy import ndimage
 
@@ -40,19 +40,14 @@ from bidsapp.core.anatomy.normalise import STRIPPED
 from bidsapp.core.anatomy.segment import segment
 from bidsapp.core.anatomy.start import Start
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix, transform
-from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import scattered_points
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import (
-    flagged,
-)
+from bidsapp.core.quality import flagged
 from bidsapp.core.registration import rigid
-from bidsapp.core.registration.head import Head
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.io.nifti import load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.anatomy import SegmentedT1w, head_template, segment_head
-from bidsapp.steps.positioning import head_of, position_findings
+from bidsapp.steps.positioning import position_findings
 
 SPOILT_MM, SPOILT_CL, GOOD_MM, GOOD_CL = 3.0, 5.0, 1.5, 2.0
 MOVES = 4  # random ones per participant
@@ -92,13 +87,8 @@ class Person:
 
     def __init__(self, folder: Path, label: str, keep: Path | None) -> None:
         self.label, self.template = label, head_template()
-        raw = folder / "bids" / f"sub-{label}"
-        self.t1w = load_volume(next(raw.glob("anat/*_T1w.nii.gz")), ndim=3)
-        frames = load_volume(next(raw.glob("pet/*_pet.nii.gz")))
-        mean = frames.data if frames.data.ndim == 3 else frames.data.mean(axis=-1)
-        self.pet = Volume(mean, frames.affine)
-        truth = json.loads((folder / "rigid_truth.json").read_text())
-        self.truth = np.array(truth[f"sub-{label}"])
+        known = KnownHead(folder, label)
+        self.t1w, self.pet, self.truth = known.t1w, known.pet, known.t1w_to_pet
         self.found = self._segmented(keep / f"sub-{label}.pkl" if keep else None)
         if self.found.quality["skull_missing"] > STRIPPED:
             self.template = self.template.stripped
@@ -116,13 +106,7 @@ class Person:
 
     def centiloid_at(self, where: np.ndarray, t1w_to_pet: np.ndarray) -> float:
         """Centiloid on the PiB scale."""
-        masks = vois(2)
-        ctx, wc = (
-            np.nanmean(np.append(sample(self.pet, transform(t1w_to_pet, where[masks[m]])), 1e-6))
-            for m in ("ctx", "wc")
-        )
-        slope, intercept = PIB_SCALE["wc"]
-        return float(slope * ctx / wc + intercept)
+        return pib_centiloid(self.pet, transform(t1w_to_pet, where))
 
     def off_mm(self, where: np.ndarray) -> float:
         """Mean distance of a field from the right one over both volumes of interest."""
@@ -132,16 +116,6 @@ class Person:
                  for m in ("ctx", "wc")]
             )
         )  # fmt: skip
-
-    def head(self) -> Head:
-        """The T1w side of a registration."""
-        found = self.found.segmentation
-        return head_of(
-            Volume(found.corrected, self.t1w.affine),
-            found.probabilities,
-            found.brain_mask,
-            found.warp.to_template,
-        )
 
 
 def moves(seed: int, centre: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -218,7 +192,8 @@ def _case(
 
 def positions(person: Person, other: Person) -> Iterator[Case]:
     """Good and spoilt registrations of one participant."""
-    head, pet = person.head(), rigid.measured_part(person.pet)
+    head = registration_head(person.found.segmentation, person.t1w.affine)
+    pet = rigid.measured_part(person.pet)
     brain = scattered_points(person.found.segmentation.brain_mask, person.t1w.affine, 10.0)
 
     def whole(image: Volume) -> rigid.RigidFit:
@@ -307,10 +282,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    labels = args.participant or sorted(
-        folder.name.removeprefix("sub-") for folder in (args.data / "bids").glob("sub-*")
-    )
     cases: list[Case] = []
+    labels = args.participant or participants(args.data)
     people = [Person(args.data, label, args.keep) for label in labels]
     for person, other in zip(people, [*people[1:], people[0]], strict=True):
         made: list[Iterator[Case]] = []

@@ -23,17 +23,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from agreement import PIB_SCALE
+from known_heads import pib_centiloid, registration_head, suvrs
 
 from bidsapp.core.frames.frames import outlying_frame
 from bidsapp.core.frames.position_means import mean_at_reference, mean_per_position
 from bidsapp.core.grid.alignment import transform
-from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import (
-    flagged,
-    strain_findings,
-)
+from bidsapp.core.quality import flagged, strain_findings
 from bidsapp.core.quantification.resolution import smooth
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import RigidFit, register
@@ -43,7 +39,7 @@ from bidsapp.interfaces.pet import Inspect
 from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head
-from bidsapp.steps.positioning import head_of, position_findings
+from bidsapp.steps.positioning import position_findings
 from bidsapp.steps.refusing import refuse_impossible
 
 TOLD_CL = 3.0
@@ -100,10 +96,7 @@ class Person:
     @cached_property
     def head(self) -> Head:
         """The T1w side of the registration."""
-        found = self.found
-        corrected = Volume(found.corrected, self.t1w.affine)
-        to_template = found.warp.to_template
-        return head_of(corrected, found.probabilities, found.brain_mask, to_template)
+        return registration_head(self.found, self.t1w.affine)
 
     def below(self, height_mm: float) -> slice:
         """Planes from the lower end of the field up to a height above the lowest of the brain."""
@@ -274,13 +267,6 @@ DAMAGES: dict[str, tuple[Damage, ...]] = {
 }
 
 
-def ratio(pet: Volume, person: Person, to_pet: np.ndarray) -> float:
-    """Uptake ratio of the Centiloid volumes."""
-    points = transform(to_pet, person.found.field.astype(np.float64))
-    ctx, wc = (float(np.nanmean(sample(pet, points[vois(2)[voi]]))) for voi in ("ctx", "wc"))
-    return ctx / wc
-
-
 def outcome(
     person: Person, frames: Frames, folder: Path, affine: np.ndarray | None = None
 ) -> tuple[float | None, dict, list[str]]:
@@ -323,15 +309,15 @@ def outcome(
     (folder / "node").mkdir(exist_ok=True)
     try:
         found = node.run(cwd=str(folder / "node")).outputs
-        slope, intercept = PIB_SCALE["wc"]
-        value = slope * ratio(fetch_volume(found.pet), person, to_pet) + intercept
+        points = transform(to_pet, person.found.field.astype(np.float64))
+        value = pib_centiloid(fetch_volume(found.pet), points)
         refuse_impossible(value, **limits["centiloid_possible"])
     except BadDataError as error:
         return None, {}, ["REFUSED: " + str(error).partition(": ")[2]]
     numbers = placing | dict(found.record.qc)
     flags = [flag.code for flag in findings] + [flag.code for flag in found.record.flags]
     flags += [flag.code for flag in flagged({"centiloid": value}, limits)]
-    ratios = [ratio(frame, person, to_pet) for frame in loaded.frames()]
+    ratios = [suvrs(frame, points)["wc"] for frame in loaded.frames()]
     if farthest := outlying_frame(ratios):
         numbers["frame_apart"] = abs(farthest[1])
         words = {"number": farthest[0] + 1, "of": len(ratios)}

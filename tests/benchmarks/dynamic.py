@@ -18,12 +18,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from known_heads import frame_mean
 from run_time import CENTIPET, measure
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.core.grid.alignment import Matrix, displacement, inverse, rigid_matrix, transform
 from bidsapp.core.grid.resample import resample
-from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.grid.volume import Grid
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters
 
@@ -42,8 +43,7 @@ def make_study(bids_dir: Path, label: str, made: Path, n_frames: int) -> list[Ma
     """Write the dataset of one person; return the true positions, frame by frame."""
     dataset = read_dataset(bids_dir, Filters(participant=(label,)))
     source, t1w = dataset.pets[0], dataset.t1ws[0]
-    pet = load_volume(source.path)
-    mean = Volume(pet.data if pet.data.ndim == 3 else pet.data.mean(axis=-1), pet.affine)
+    mean = frame_mean(load_volume(source.path))
     size = mean.grid.voxel_size
     middle = transform(mean.affine, (np.array(mean.data.shape) - 1) / 2)
     affine = mean.affine @ np.diag([*(2.0 / size), 1.0])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from known_heads import registration_head
 from scipy.ndimage import affine_transform
 
 from bidsapp.bids.layout import read_dataset
@@ -32,7 +33,6 @@ from bidsapp.data import priors, vois
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.steps.positioning import head_of
 
 LARGEST_MM, LARGEST_DEG = 6.0, 5.0
 
@@ -57,12 +57,7 @@ class Person:
         self.scan = scan
         self.t1w = load_volume(scan.t1w.t1w, ndim=3)
         self.found: Segmentation = segment(self.t1w, priors())
-        self.head = head_of(
-            Volume(self.found.corrected, self.t1w.affine),
-            self.found.probabilities,
-            self.found.brain_mask,
-            self.found.warp.to_template,
-        )
+        self.head = registration_head(self.found, self.t1w.affine)
 
     def centiloid(self, frames: Volume, motion: list[Matrix]) -> float:
         """Centiloid of frames whose positions are ``motion``, aligned with the T1w anew."""

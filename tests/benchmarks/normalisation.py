@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from agreement import PIB_SCALE
+from known_heads import KnownHead, suvrs
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -108,18 +109,12 @@ def development(source: Path) -> Iterator[Case]:
     for name in sorted(truth):
         if not name.startswith("sub-"):
             continue
-        raw, warp = source / "bids" / name, f"{name}_from-MNI_to-T1w.nii.gz"
-
-        def pet(t1w: Volume, field: np.ndarray, raw=raw, name=name) -> tuple[Volume, np.ndarray]:
-            frames = load_volume(next(raw.rglob("*_pet.nii.gz")))
-            mean = frames.data if frames.data.ndim == 3 else frames.data.mean(axis=-1)
-            return Volume(mean, frames.affine), np.array(truth[name])
-
+        known = KnownHead(source, name)
         yield Case(
             name, "bids",
-            lambda raw=raw: load_volume(next(raw.rglob("*_T1w.nii.gz"))),
-            pet,
-            lambda warp=warp: deformation(source / "spm_fields" / warp, 1),
+            lambda known=known: known.t1w,
+            lambda t1w, field, known=known: (known.pet, known.t1w_to_pet),
+            lambda known=known: known.field.astype(np.float64),
         )  # fmt: skip
 
 
@@ -216,13 +211,6 @@ def measure(case: Case, template: Template, checks: bool) -> dict[str, object]:
     row |= {"rounds": extra["rounds"], "flags": flags, "seconds": seconds}
     row |= {f"q_{key}": value for key, value in extra.items()}
     return row
-
-
-def suvrs(pet: Volume, points: np.ndarray) -> dict[str, float]:
-    """SUVR by reference region of a PET read at the points of the 2 mm grid."""
-    image = sample(pet, points)
-    means = {name: float(np.nanmean(image[mask])) for name, mask in data.vois(2).items()}
-    return {region: means["ctx"] / means[region] for region in PIB_SCALE}
 
 
 def summary(table: pd.DataFrame) -> str:

@@ -27,10 +27,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from agreement import PIB_SCALE, agreement
+from agreement import PIB_SCALE, agreement_lines
+from known_heads import suvrs
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -52,6 +52,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.steps.refusing import refuse_beyond
+from tools.build_population import deformation
 
 FAR_CL = 10.0  # a result that is off by more is wrong
 
@@ -62,13 +63,6 @@ def mean_pet(scan: ScanPlan) -> Volume:
     frames = raw.data.reshape(*raw.data.shape[:3], -1)
     mean = np.average(frames, axis=-1, weights=scan.window.frame_weights_s)
     return Volume(mean.astype(np.float32), raw.affine)
-
-
-def suvrs(pet: Volume, field: np.ndarray) -> dict[str, float]:
-    """SUVR by reference region."""
-    image = sample(pet, field)
-    means = {name: float(np.nanmean(image[mask])) for name, mask in vois(2).items()}
-    return {region: means["ctx"] / means[region] for region in PIB_SCALE}
 
 
 @dataclass(frozen=True)
@@ -95,15 +89,7 @@ class Reference:
 
     def field(self, participant: str) -> np.ndarray:
         """PET world coordinate of every MNI voxel: the standard's field, the known displacement."""
-        path = self.fields / f"{participant}_from-MNI_to-T1w.nii.gz"
-        field = np.asarray(nib.load(path).dataobj, dtype=np.float64)
-        if self.step > 1:
-            index = np.indices(vois(2)["ctx"].shape) / self.step
-            parts = np.moveaxis(field, -1, 0)
-            field = np.stack(
-                [ndimage.map_coordinates(part, index, order=3, mode="nearest") for part in parts],
-                axis=-1,
-            )
+        field = deformation(self.fields / f"{participant}_from-MNI_to-T1w.nii.gz", self.step)
         return transform(np.array(self.rigid[participant]), field)
 
 
@@ -284,13 +270,7 @@ def main() -> None:
     if len(rows) < 3:
         return
     ours, reference = pd.DataFrame(rows).T, known.suvr.loc[list(rows)]
-    print(f"\nreference  slope  intercept  R2      mean |d|  largest  (CL, n = {len(ours)})")
-    for region in PIB_SCALE:
-        one = agreement(ours[f"suvr_{region}"], reference[f"suvr_{region}"], region)
-        print(
-            f"{region:9s}  {one.slope:.3f}  {one.intercept:+8.2f}  {one.r2:.4f}"
-            f"  {one.mean_absolute:8.2f}  {one.largest:7.2f}"
-        )
+    print("", *agreement_lines(ours, reference), sep="\n")
 
 
 if __name__ == "__main__":

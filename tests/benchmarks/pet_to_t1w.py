@@ -2,9 +2,8 @@
 
     python tests/benchmarks/pet_to_t1w.py DATA [--participant LABEL ...] [--displaced N]
 
-``DATA`` holds ``bids/`` (one T1w and one PET per participant), ``rigid_truth.json`` (T1w world ->
-PET world) and ``spm_fields/`` (T1w world coordinate of every voxel of the MNI grid: it places the
-cortical and cerebellar volumes of interest). Each T1w is segmented, then its PET is registered as
+``DATA`` as for known_heads.py; the standard pipeline's field places the cortical and cerebellar
+volumes of interest. Each T1w is segmented, then its PET is registered as
 it is and N times more after moving it by 40 mm and 30 degrees, each time in another direction.
 The error is the mean distance over the voxels of both volumes of interest, in mm. Seconds are
 processor time of one registration; memory is its own peak, without the inputs.
@@ -21,15 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from known_heads import KnownHead, participants, registration_head
 
 from bidsapp.core.grid.alignment import Matrix, displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.registration.head import Head
 from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import vois
-from bidsapp.io.nifti import load_volume
 from bidsapp.steps.anatomy import segment_head
-from bidsapp.steps.positioning import head_of
 
 SHIFT_MM, TURN_DEG = 40.0, 30.0
 
@@ -54,21 +52,14 @@ class Row:
 
 def rows(data: Path, participant: str, displaced: int) -> Iterator[Row]:
     """Register one participant's PET as it is (number 0) and ``displaced`` times moved."""
-    raw = data / "bids" / f"sub-{participant}"
-    t1w = load_volume(next(raw.glob("anat/*_T1w.nii.gz")))
-    frames = load_volume(next(raw.glob("pet/*_pet.nii.gz")))
-    mean = frames.data if frames.data.ndim == 3 else frames.data.mean(axis=-1)
-    truth = np.array(json.loads((data / "rigid_truth.json").read_text())[f"sub-{participant}"])
-    field = load_volume(data / "spm_fields" / f"sub-{participant}_from-MNI_to-T1w.nii.gz").data
-    cortex, cerebellum = (field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
-    found = segment_head(t1w).segmentation
-    corrected = Volume(found.corrected, t1w.affine)
-    head = head_of(corrected, found.probabilities, found.brain_mask, found.warp.to_template)
+    known = KnownHead(data, participant)
+    cortex, cerebellum = (known.field[vois(2)[name]].astype(np.float64) for name in ("ctx", "wc"))
+    head = registration_head(segment_head(known.t1w).segmentation, known.t1w.affine)
     for number in range(displaced + 1):
         spoil = displacement_number(number, int(participant), cortex.mean(axis=0))
-        pet = Volume(mean, spoil @ frames.affine)
+        pet = Volume(known.pet.data, spoil @ known.pet.affine)
         fit, seconds, megabytes = measured(pet, head)
-        goal = spoil @ truth
+        goal = spoil @ known.t1w_to_pet
         both = np.concatenate([cortex, cerebellum])
         yield Row(
             participant=participant,
@@ -115,13 +106,10 @@ def main() -> None:
     parser.add_argument("--displaced", type=int, default=1)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    labels = args.participant or sorted(
-        folder.name.removeprefix("sub-") for folder in (args.data / "bids").glob("sub-*")
-    )
     columns = list(Row.__dataclass_fields__)
     print(*columns, sep="\t")
     table = []
-    for label in labels:
+    for label in args.participant or participants(args.data):
         for row in rows(args.data, label, args.displaced):
             table.append(asdict(row))
             print(

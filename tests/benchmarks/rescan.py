@@ -23,7 +23,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from agreement import PIB_SCALE
+from known_heads import KnownHead, pib_centiloid, registration_head
 from scipy import ndimage
 
 from bidsapp import data
@@ -34,9 +34,7 @@ from bidsapp.core.grid.resample import resample, sample
 from bidsapp.core.grid.sampling import blur
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.registration.rigid import register
-from bidsapp.io.nifti import load_volume
 from bidsapp.steps.anatomy import segment_head
-from bidsapp.steps.positioning import head_of
 
 SHIFT_MM, TURN_DEG = 6.0, 6.0  # standard deviations of the position in the scanner
 T1W_NOISE, PET_NOISE = 0.05, 0.08  # of a bright voxel; of the mean uptake of the brain, per voxel
@@ -72,13 +70,9 @@ def segmented(t1w: Volume) -> Segmentation:
 
 def person(folder: Path, sub: str) -> Person:
     """Read a participant of the development data."""
-    t1w = load_volume(folder / f"bids/{sub}/anat/{sub}_T1w.nii.gz", ndim=3)
-    pet = load_volume(next((folder / f"bids/{sub}/pet").glob("*_pet.nii.gz")))
-    if pet.data.ndim == 4:
-        pet = Volume(pet.data.mean(axis=-1), pet.affine)
-    truth = np.array(json.loads((folder / "rigid_truth.json").read_text())[sub])
-    field = load_volume(folder / f"spm_fields/{sub}_from-MNI_to-T1w.nii.gz").data
-    return Person(t1w, pet, truth, field, in_target(field, pet, truth))
+    known = KnownHead(folder, sub)
+    target = in_target(known.field, known.pet, known.t1w_to_pet)
+    return Person(known.t1w, known.pet, known.t1w_to_pet, known.field, target)
 
 
 def in_target(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> np.ndarray:
@@ -135,18 +129,12 @@ def scanned(who: Person, one: Scan, change: float) -> tuple[Volume, Volume]:
 
 def centiloid(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> float:
     """Centiloid (PiB scale) of a PET read at ``field``."""
-    uptake = sample(pet, transform(t1w_to_pet, field.astype(float)))
-    vois = data.vois(2)
-    slope, intercept = PIB_SCALE["wc"]
-    ratio = float(np.nanmean(uptake[vois["ctx"]]) / np.nanmean(uptake[vois["wc"]]))
-    return slope * ratio + intercept
+    return pib_centiloid(pet, transform(t1w_to_pet, field.astype(float)))
 
 
 def measured(found: Segmentation, affine: np.ndarray, pet: Volume) -> float:
     """Centiloid by a segmented T1w, PET to T1w included."""
-    t1w = Volume(found.corrected, affine)
-    head = head_of(t1w, found.probabilities, found.brain_mask, found.warp.to_template)
-    fit = register(pet, head)
+    fit = register(pet, registration_head(found, affine))
     return centiloid(found.field, pet, fit.matrix)
 
 
@@ -203,9 +191,8 @@ def strangers(folder: Path, subs: list[str]) -> None:
     for first, second in combinations(subs, 2):
         visits = []
         for sub in (first, second):
-            t1w = load_volume(folder / f"bids/{sub}/anat/{sub}_T1w.nii.gz", ndim=3)
-            field = load_volume(folder / f"spm_fields/{sub}_from-MNI_to-T1w.nii.gz").data
-            brain = field[inside].astype(float)
+            known = KnownHead(folder, sub)
+            t1w, brain = known.t1w, known.field[inside].astype(float)
             index = np.rint(transform(inverse(t1w.affine), brain)).astype(int)
             index = index[((index >= 0) & (index < t1w.data.shape)).all(axis=1)]
             mask = np.zeros(t1w.data.shape, bool)

@@ -15,7 +15,6 @@ processor seconds.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,17 +22,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from agreement import PIB_SCALE
+from known_heads import KnownHead, pib_centiloid
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsapp import data
 from bidsapp.core.grid.alignment import transform
-from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.io.nifti import load_volume
 from bidsapp.steps.anatomy import SegmentedT1w, segment_head
 
 # A variation gives the changed image and the 4 x 4 motion of the world it implies.
@@ -350,12 +346,6 @@ NO_HEAD: dict[str, Callable[[], Volume]] = {
 }
 
 
-def suvr(field: np.ndarray, pet: Volume, t1w_to_pet: np.ndarray) -> float:
-    """Whole-cerebellum SUVR of a PET read at ``field``."""
-    uptake = sample(pet, transform(t1w_to_pet, field.astype(float)))
-    return float(np.nanmean(uptake[data.vois(2)["ctx"]]) / np.nanmean(uptake[data.vois(2)["wc"]]))
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of an image: flags, or the error in their place, and processor seconds."""
@@ -374,18 +364,18 @@ def differences(
     folder: Path, sub: str, variations: dict[str, Variation]
 ) -> Iterator[tuple[str, Outcome]]:
     """Variation, and what it does to the Centiloid (PiB scale)."""
-    t1w = load_volume(folder / f"bids/{sub}/anat/{sub}_T1w.nii.gz", ndim=3)
-    pet = load_volume(next((folder / f"bids/{sub}/pet").glob("*_pet.nii.gz")))
-    if pet.data.ndim == 4:
-        pet = Volume(pet.data.mean(axis=-1), pet.affine)
-    truth = np.array(json.loads((folder / "rigid_truth.json").read_text())[sub])
-    plain = suvr(segment_head(t1w).segmentation.field, pet, truth)
+    known = KnownHead(folder, sub)
+
+    def centiloid(found: SegmentedT1w, motion: np.ndarray) -> float:
+        points = transform(np.linalg.inv(motion), found.segmentation.field.astype(float))
+        return pib_centiloid(known.pet, transform(known.t1w_to_pet, points))
+
+    plain = centiloid(segment_head(known.t1w), np.eye(4))
     for name, vary in variations.items():
-        image, motion = vary(t1w)
+        image, motion = vary(known.t1w)
         found, outcome = outcome_of(image)
         if found:
-            moved = suvr(found.segmentation.field, pet, truth @ np.linalg.inv(motion))
-            outcome = replace(outcome, difference_cl=PIB_SCALE["wc"][0] * (moved - plain))
+            outcome = replace(outcome, difference_cl=centiloid(found, motion) - plain)
         yield name, outcome
 
 
@@ -410,7 +400,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     if arguments.no_head:
-        head = load_volume(arguments.data / "bids/sub-02/anat/sub-02_T1w.nii.gz", ndim=3)
+        head = KnownHead(arguments.data, "sub-02").t1w
         for name, make in {**NO_HEAD, "shuffled head": lambda: shuffled(head)}.items():
             if arguments.only in name:
                 print(f"{name:24s} {outcome_of(make())[1]}", flush=True)

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 from agreement import PIB_SCALE
-from normalisation import Case, cases, cases_parser, suvrs
+from known_heads import suvrs
+from normalisation import Case, cases, cases_parser
 from scipy.spatial.transform import Rotation
 
 from bidsapp import data
