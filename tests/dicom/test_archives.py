@@ -18,13 +18,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conversions import dry, run
 from dicom_studies import Mr, Pet
 
 from bidsapp.dicom.archives import unpack
-from bidsapp.dicom.convert import convert
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.errors import BadDataError, NoInputError
-from bidsapp.settings import DicomInput
 
 
 def test_zip_and_tar_are_read_like_folders(tmp_path: Path) -> None:
@@ -37,7 +36,7 @@ def test_zip_and_tar_are_read_like_folders(tmp_path: Path) -> None:
     with tarfile.open(source / "pet.tar.gz", "w:gz") as archive:
         for path in pet:
             archive.add(path, f"sub-07/ses-2/{path.name}")
-    report = convert(DicomInput(source), tmp_path / "bids", nprocs=1)
+    report = run(source, tmp_path / "bids")
     assert report.errors == [] and report.n_converted == 2
     assert sorted(path.name for path in (tmp_path / "bids").rglob("*.nii.gz")) == [
         "sub-07_ses-2_T1w.nii.gz",
@@ -114,7 +113,7 @@ def test_broken_archive_is_an_error_and_the_rest_converts(
     source = tmp_path / "source"
     Pet().write(source / "pet")
     (source / f"broken{suffix}").write_bytes(content)
-    report = convert(DicomInput(source, dry_run=True), tmp_path / "bids", nprocs=1)
+    report = dry(source)
     assert [row.decision for row in report.rows] == ["kept"]
     assert len(report.errors) == 1 and f"broken{suffix}" in report.errors[0]
 
@@ -217,7 +216,7 @@ def test_single_compressed_files_are_read(tmp_path: Path) -> None:
         path.with_name(f"{path.name}.dcm{suffix}").write_bytes(writers[suffix](path.read_bytes()))
         path.unlink()
     (source / "broken.dcm.gz").write_bytes(gzip.compress(b"DICM" * 400)[:-20])
-    report = convert(DicomInput(source, dry_run=True), tmp_path / "bids", nprocs=1)
+    report = dry(source)
     assert [(row.participant_id, row.files, row.decision) for row in report.rows] == [
         ("sub-07", 9, "kept")
     ]
@@ -257,7 +256,7 @@ def test_the_reason_is_told_when_nothing_else_is_there(
     archive.parent.mkdir()
     archive.write_bytes(content())
     with pytest.raises(NoInputError, match=rf"contains no DICOM.* image .*a\.zip: {reason}"):
-        convert(DicomInput(archive if alone else archive.parent), tmp_path / "bids", nprocs=1)
+        dry(archive if alone else archive.parent)
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -282,7 +281,7 @@ def test_archives_inside_archives_are_read_one_level_deep(tmp_path: Path) -> Non
     outer["locked.zip"] = encrypted()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "all.zip").write_bytes(zipped(outer))
-    report = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "bids", nprocs=1)
+    report = dry(tmp_path / "in")
     assert sorted((row.kind, row.files) for row in report.rows) == [
         ("PET", len(pet)),
         ("T1w", len(mr)),

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
-from itertools import chain
-from pathlib import Path
 
 import pytest
+from conversions import injected, series_of, times_of
 from dicom_studies import F18_S, Pet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.dicom.header import headers_of
-from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
-from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
 from bidsapp.errors import BadDataError
 
@@ -35,13 +31,7 @@ def edited(pet: Pet, change: Callable[[Dataset, int], None]) -> list[Dataset]:
 
 
 def model(datasets: Sequence[Dataset], **stated: object) -> TimeModel:
-    headers = (headers_of(data, Path(f"f{i}")) for i, data in enumerate(datasets))
-    series = Series("1.2", 0, tuple(chain.from_iterable(headers)))
-    return time_model(scan_clock(series, frames_of(series), **stated))
-
-
-def item(data: Dataset) -> Dataset:
-    return data.RadiopharmaceuticalInformationSequence[0]
+    return times_of(series_of(datasets), **stated)
 
 
 def offset(minutes: int) -> str:
@@ -63,10 +53,10 @@ def test_a_date_time_in_another_zone_is_the_moment_it_says(zone: int, stated: bo
 
     def change(data: Dataset, frame: int) -> None:
         in_utc = FOUR.injection - timedelta(minutes=zone)
-        item(data).RadiopharmaceuticalStartDateTime = f"{in_utc:%Y%m%d%H%M%S}+0000"
+        injected(data).RadiopharmaceuticalStartDateTime = f"{in_utc:%Y%m%d%H%M%S}+0000"
         if stated:
             data.TimezoneOffsetFromUTC = offset(zone)
-            del item(data).RadiopharmaceuticalStartTime
+            del injected(data).RadiopharmaceuticalStartTime
 
     times = model(edited(FOUR, change))
     assert times.injection == FOUR.injection and times.frame_start_s == starts(FOUR)
@@ -76,8 +66,8 @@ def test_a_date_time_in_another_zone_is_the_moment_it_says(zone: int, stated: bo
 
 def test_a_zone_that_nothing_ties_to_the_other_times_is_told() -> None:
     def change(data: Dataset, frame: int) -> None:
-        item(data).RadiopharmaceuticalStartDateTime = "20210302090430+0000"
-        del item(data).RadiopharmaceuticalStartTime
+        injected(data).RadiopharmaceuticalStartDateTime = "20210302090430+0000"
+        del injected(data).RadiopharmaceuticalStartTime
 
     (remark,) = model(edited(FOUR, change)).remarks
     assert "(0018,1078)" in remark and "UTC+00:00" in remark and "(0008,0201)" in remark
@@ -197,8 +187,8 @@ def test_times_of_zero_are_removed_times() -> None:
             model(edited(pet, all_zero))
 
     def injection(data: Dataset, frame: int) -> None:
-        item(data).RadiopharmaceuticalStartDateTime = "20210302000000"
-        item(data).RadiopharmaceuticalStartTime = "000000"
+        injected(data).RadiopharmaceuticalStartDateTime = "20210302000000"
+        injected(data).RadiopharmaceuticalStartTime = "000000"
 
     with pytest.raises(BadDataError, match=r"\(0018,1072\).*000000"):
         model(edited(FOUR, injection))
@@ -222,7 +212,7 @@ def test_a_dummy_costs_nothing_where_another_tag_is_good(keyword: str, value: st
 @pytest.mark.parametrize("value", ["00010101", "REMOVED", "19000101000000", "20240101100430"])
 def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
     def change(data: Dataset, frame: int) -> None:
-        item(data).RadiopharmaceuticalStartDateTime = value
+        injected(data).RadiopharmaceuticalStartDateTime = value
 
     times = model(edited(FOUR, change))
     assert times.injection == FOUR.injection
@@ -230,7 +220,7 @@ def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
 
     def alone(data: Dataset, frame: int) -> None:
         change(data, frame)
-        del item(data).RadiopharmaceuticalStartTime
+        del injected(data).RadiopharmaceuticalStartTime
 
     with pytest.raises(BadDataError, match=r"\(0018,1078\)") as error:
         model(edited(FOUR, alone))
@@ -297,7 +287,7 @@ def no_clock(data: Dataset, frame: int) -> None:
         if keyword in data:
             delattr(data, keyword)
     for keyword in ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"):
-        delattr(item(data), keyword)
+        delattr(injected(data), keyword)
 
 
 def test_a_pet_without_any_clock_goes_by_what_the_user_states() -> None:
@@ -392,11 +382,17 @@ def spoiled(draw: st.DrawFn) -> tuple[Pet, list[Dataset], set[str]]:
             data.TimezoneOffsetFromUTC = offset(zone)
             moment = injection + timedelta(seconds=frames[frame][0], minutes=-zone)
             data.AcquisitionDateTime = f"{moment:%Y%m%d%H%M%S.%f}+0000"
-            if "RadiopharmaceuticalStartDateTime" in item(data):
+            if "RadiopharmaceuticalStartDateTime" in injected(data):
                 in_utc = injection - timedelta(minutes=zone)
-                item(data).RadiopharmaceuticalStartDateTime = f"{in_utc:%Y%m%d%H%M%S.%f}+0000"
+                injected(data).RadiopharmaceuticalStartDateTime = f"{in_utc:%Y%m%d%H%M%S.%f}+0000"
         for keyword, way in ways.items():
-            spoil(item(data) if keyword.startswith("Radio") else data, keyword, way, days, frame)
+            spoil(
+                injected(data) if keyword.startswith("Radio") else data,
+                keyword,
+                way,
+                days,
+                frame,
+            )
     return pet, datasets, set(ways)
 
 

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from conversions import dry, injected, pet_sidecar, run
 from dicom_studies import C11_S, Mr, Person, Pet, write
 
 from bidsapp.bids.raw_tables import participants
@@ -38,22 +39,9 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def run(source: Path, bids: Path, **options: object) -> ConversionReport:
-    return convert(DicomInput(source, **options), bids, nprocs=1)
-
-
-def dry(source: Path, **options: object) -> ConversionReport:
-    return run(source, source.parent / "nowhere", dry_run=True, **options)
-
-
 def targets(report: ConversionReport) -> dict[str, str]:
     """Description -> name below the participant."""
     return {row.description: Path(row.target).name.partition("_")[2] for row in report.rows}
-
-
-def sidecar(bids: Path, pattern: str = "sub-*/ses-*/pet/*_pet.json") -> dict:
-    (path,) = bids.glob(pattern)
-    return json.loads(path.read_text())
 
 
 def test_voxels_place_and_sidecar_of_a_tiny_study(source: Path, tmp_path: Path) -> None:
@@ -68,7 +56,7 @@ def test_voxels_place_and_sidecar_of_a_tiny_study(source: Path, tmp_path: Path) 
     i, j, k = np.rint(np.linalg.inv(image.affine) @ [*point, 1])[:3].astype(int)
     expected = last.pixel_array[y, x] * float(last.RescaleSlope)
     assert image.dataobj[i, j, k, 3] == pytest.approx(expected, rel=1e-6)
-    content = sidecar(bids)
+    content = pet_sidecar(bids)
     assert content["ReconMethodParameterLabels"] == ["subsets", "iterations"]
     assert content["ReconMethodParameterValues"] == [21, 4]
     assert content["ReconMethodParameterUnits"] == ["none", "none"]
@@ -101,7 +89,7 @@ def test_a_name_inside_a_word_of_ours_is_left_alone(tmp_path: Path) -> None:
     Pet(description="PET_BETA1 florbetaben anna_ac").write(tmp_path / "source", person)
     report = run(tmp_path / "source", tmp_path / "bids")
     assert report.rows[0].description == "PET_***1 florbetaben ***_ac"
-    assert sidecar(tmp_path / "bids")["TracerName"] == "[18F]florbetaben"
+    assert pet_sidecar(tmp_path / "bids")["TracerName"] == "[18F]florbetaben"
 
 
 def test_label_is_the_same_in_every_run_and_tells_nothing(source: Path, tmp_path: Path) -> None:
@@ -164,9 +152,8 @@ def test_one_image_of_another_person_in_a_series_is_told(source: Path, tmp_path:
     image.PatientName, image.PatientID = "Beta^Anna", "MRN-0815"
     image.save_as(path)
     report = run(source, tmp_path / "bids")
-    messages = {
-        flag["code"]: flag["message"] for flag in sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
-    }
+    flags = pet_sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    messages = {flag["code"]: flag["message"] for flag in flags}
     assert "PatientID differs between series or images" in messages["identity"]
     assert not any("0815" in row.reason or "Anna" in row.reason for row in report.rows)
 
@@ -442,7 +429,7 @@ def test_copies_under_other_instance_uids_count_once(tmp_path: Path) -> None:
     report = run(tmp_path / "source", tmp_path / "bids")
     assert report.errors == []
     assert "9 images were exported twice" in report.rows[0].reason
-    assert sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert pet_sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
 
 
 def test_a_count_that_is_no_number_is_named(tmp_path: Path) -> None:
@@ -462,7 +449,7 @@ def test_frames_missing_from_the_export_are_told(tmp_path: Path) -> None:
     for path in paths[9:18]:
         path.unlink()
     run(tmp_path / "source", tmp_path / "bids")
-    (flag,) = sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    (flag,) = pet_sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
     assert flag["code"] == "frames-missing"
     assert "NumberOfTimeSlices says 4, but 3 frames were found" in flag["message"]
 
@@ -492,7 +479,7 @@ def test_slices_missing_at_an_end_of_a_pet_are_flagged(tmp_path: Path, gone: sli
     left = [d for d in datasets if float(d.ImagePositionPatient[2]) not in places[gone]]
     write(tmp_path / "source", iter(left))
     run(tmp_path / "source", tmp_path / "bids")
-    (flag,) = sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
+    (flag,) = pet_sidecar(tmp_path / "bids")["CentiPET"]["Flags"]
     assert flag["code"] == "slices-missing"
     n_left = 9 - len(places[gone])
     assert f"NumberOfSlices says 9, but {n_left} slices were found" in flag["message"]
@@ -527,7 +514,7 @@ def test_frames_are_ordered_by_time_whatever_their_numbers(tmp_path: Path) -> No
     write(tmp_path / "source", reversed_numbers())
     report = run(tmp_path / "source", tmp_path / "bids")
     assert report.errors == []
-    assert sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
+    assert pet_sidecar(tmp_path / "bids")["FrameTimesStart"] == [5400, 5700, 6000, 6300]
     Pet().write(tmp_path / "plain")
     run(tmp_path / "plain", tmp_path / "expected")
     images = [nib.load(next(d.rglob("*.nii.gz"))) for d in map(tmp_path.joinpath, TWO)]
@@ -547,7 +534,7 @@ def test_dates_removed_by_anonymisation(tmp_path: Path) -> None:
     write(tmp_path / "source", without_dates())
     report = run(tmp_path / "source", tmp_path / "bids")
     assert report.errors == []
-    content = sidecar(tmp_path / "bids")
+    content = pet_sidecar(tmp_path / "bids")
     assert (content["TimeZero"], content["ScanStart"]) == ("23:10:00", 5400)
 
 
@@ -606,7 +593,7 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
     stated.write_text(json.dumps(content))
     report = run(bare, tmp_path / "bids", tracer="NAV4694", metadata=stated)
     assert report.errors == []
-    found = sidecar(tmp_path / "bids")
+    found = pet_sidecar(tmp_path / "bids")
     assert found["TimeZero"] == "10:04:30" and found["ScanStart"] == 5400
     assert found["AcquisitionMode"] == "list mode"
     assert (found["InjectedRadioactivity"], found["InjectedRadioactivityUnits"]) == (250, "MBq")
@@ -650,7 +637,7 @@ def test_ways_to_state_the_injection(source: Path, tmp_path: Path, content: dict
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps(content))
     assert run(tmp_path / "bare", tmp_path / "bids", metadata=path).errors == []
-    found = sidecar(tmp_path / "bids")
+    found = pet_sidecar(tmp_path / "bids")
     assert (found["TimeZero"], found["InjectionStart"]) == ("10:04:30", 0)
     assert found["FrameTimesStart"][0] == 5400
 
@@ -689,7 +676,7 @@ def test_date_without_a_time_is_no_time_of_injection(source: Path) -> None:
     """(0018,1078) may hold a date alone; (0018,1072) has the time then."""
     datasets = list(Pet(injection_tags="time").datasets())
     for data in datasets:
-        item = data.RadiopharmaceuticalInformationSequence[0]
+        item = injected(data)
         item.RadiopharmaceuticalStartDateTime = "20210302"
     write(source / "in", iter(datasets))
     report = dry(source / "in")
@@ -879,7 +866,8 @@ def test_tracers_of_the_user_are_converted_as_those_of_the_package(tmp_path: Pat
     assert decided["Qualizetaben"][0] == "kept" and "trc-QZ41" in rows["Qualizetaben"].target
     assert decided["three"][0] == "error" and "that of C11" in rows["three"].reason
     assert decided["four"][0] == "kept" and "trc-FBB" in rows["four"].target
-    content = sidecar(tmp_path / "bids", "sub-*/ses-*/pet/*trc-QZ41*_pet.json")
+    (path,) = (tmp_path / "bids").rglob("*trc-QZ41*_pet.json")
+    content = json.loads(path.read_text())
     assert (content["TracerName"], content["TracerRadionuclide"]) == ("[11C]QZ-41", "C11")
 
 
@@ -901,7 +889,7 @@ def test_sessions_without_dates_are_in_no_order(tmp_path: Path) -> None:
         datasets = list(Pet(injection=datetime(2021, 3, 2, hour, 4, 30)).datasets(ERIKA))
         for data in datasets:
             data.StudyDate = data.SeriesDate = data.AcquisitionDate = ""
-            del data.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime
+            del injected(data).RadiopharmaceuticalStartDateTime
         write(tmp_path / "in" / str(hour), datasets)
     rows = dry(tmp_path / "in").rows
     assert len(rows) == 2

@@ -13,22 +13,20 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from conversions import dry, injected, run, series_of, times_of
 from dicom_studies import Mr, Pet, set_times, write
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from raw_sidecar import PET_SIDECAR
 
-from bidsapp.dicom.convert import ConversionReport, convert
+from bidsapp.dicom.convert import ConversionReport
 from bidsapp.dicom.ecat import ecat_tags
-from bidsapp.dicom.header import headers_of
-from bidsapp.dicom.pet_frames import frames_of, scan_clock
+from bidsapp.dicom.header import Header
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
-from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.volumes import read_volume
 from bidsapp.errors import BadDataError
-from bidsapp.settings import DicomInput
 
 
 def edited(change: Callable[[Dataset], None], pet: Pet | None = None) -> list[Dataset]:
@@ -41,11 +39,14 @@ def edited(change: Callable[[Dataset], None], pet: Pet | None = None) -> list[Da
 def decided(folder: Path, *series: Iterable[Dataset], **options: Any) -> ConversionReport:
     for number, datasets in enumerate(series):
         write(folder / "in" / str(number), iter(list(datasets)))
-    return convert(DicomInput(folder / "in", dry_run=True, **options), folder / "bids")
+    return dry(folder / "in", **options)
 
 
-def item(data: Dataset) -> Dataset:
-    return data.RadiopharmaceuticalInformationSequence[0]
+def stating(dose: str) -> Header:
+    """Header of an image with this RadionuclideTotalDose."""
+    data = next(Pet(n_slices=1).datasets())
+    injected(data).RadionuclideTotalDose = dose
+    return series_of([data]).header
 
 
 @pytest.mark.parametrize(
@@ -63,26 +64,20 @@ def item(data: Dataset) -> Dataset:
 def test_a_dose_is_read_in_the_unit_in_which_it_is_one(
     written: str, bq: float, unit: str | None
 ) -> None:
-    (header, *_) = headers_of(
-        edited(lambda data: setattr(item(data), "RadionuclideTotalDose", written))[0], Path("f")
-    )
-    dose, _, doubt = dose_bq(header)
+    dose, _, doubt = dose_bq(stating(written))
     assert dose == pytest.approx(bq)
     assert (doubt is None) is (unit is None)
     assert unit is None or f"read as {unit}" in str(doubt)
 
 
 def test_a_dose_in_no_unit_is_refused() -> None:
-    (header, *_) = headers_of(
-        edited(lambda data: setattr(item(data), "RadionuclideTotalDose", "1e-6"))[0], Path("f")
-    )
     with pytest.raises(BadDataError, match=r"\(0018,1074\)"):
-        dose_bq(header)
+        dose_bq(stating("1e-6"))
 
 
 def second(name: str) -> Callable[[Dataset], None]:
     def change(data: Dataset) -> None:
-        other = copy.deepcopy(item(data))
+        other = copy.deepcopy(injected(data))
         other.Radiopharmaceutical, other.RadiopharmaceuticalStartTime = name, "093000"
         del other.RadiopharmaceuticalStartDateTime
         data.RadiopharmaceuticalInformationSequence.append(other)
@@ -98,7 +93,7 @@ def test_a_second_radiopharmaceutical_is_told_or_refused(tmp_path: Path) -> None
 
     def first_is_fdg(data: Dataset) -> None:
         second("Florbetaben")(data)
-        item(data).Radiopharmaceutical = "Fluorodeoxyglucose"
+        injected(data).Radiopharmaceutical = "Fluorodeoxyglucose"
 
     (row,) = decided(tmp_path / "fdg", edited(first_is_fdg), tracer="FBB").rows
     assert row.decision == "error" and "InjectionTime" in row.reason
@@ -144,12 +139,11 @@ def test_ecat_without_calibration_is_refused(factor: float) -> None:
 # ---------------------------------------------------------------------------- NIfTI and sidecar
 
 
-def times_of(folder: Path, content: dict[str, Any], stated: datetime | None = None) -> TimeModel:
+def sidecar_times(folder: Path, content: dict[str, Any], *stated: datetime) -> TimeModel:
     image = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.float32), np.eye(4))
     nib.save(image, folder / "a.nii")
     (folder / "a.json").write_text(json.dumps(content))
-    series = Series("1", 0, tuple(read_volume(folder / "a.nii")))
-    return time_model(scan_clock(series, frames_of(series), stated))
+    return times_of(Series("1", 0, tuple(read_volume(folder / "a.nii"))), *stated)
 
 
 SIDECAR = {"Modality": "PT", "RadionuclideHalfLife": 6586.2, **PET_SIDECAR}
@@ -159,7 +153,7 @@ def test_milliseconds_of_a_sidecar_are_read_where_they_fit(tmp_path: Path) -> No
     in_ms = {"FrameDuration": [600000, 600000, 0], "FrameTimesStart": [0, 600000, 1200000],
              "ScanStart": 0, "InjectionStart": -5400000, "ImageDecayCorrectionTime": 0,
              "FrameDurationUnits": "ms"}  # fmt: skip
-    times = times_of(tmp_path, {**SIDECAR, **in_ms})
+    times = sidecar_times(tmp_path, {**SIDECAR, **in_ms})
     assert times.frame_start_s == (5400, 6000) and times.frame_duration_s == (600, 600)
     assert "FrameDurationUnits" in times.remarks[0] and "zero length" in times.remarks[1]
 
@@ -174,7 +168,7 @@ def test_what_else_counts_in_the_unit_of_the_frames_is_told_by_the_scan(
                "InjectionStart": 0, "FrameDurationUnits": "ms",
                **{key: scale * value for key, value in moments.items()}}  # fmt: skip
     rest = {key: SIDECAR[key] for key in SIDECAR.keys() - {"ScanStart", "ImageDecayCorrectionTime"}}
-    times = times_of(tmp_path, {**rest, **content})
+    times = sidecar_times(tmp_path, {**rest, **content})
     assert times.frame_start_s == (5400, 6000)
     assert "FrameDurationUnits" in times.remarks[0]
     if "ImageDecayCorrectionTime" in moments:
@@ -199,13 +193,13 @@ def test_a_sidecar_with_the_time_of_the_series_alone(
     for key in ("TimeZero", "InjectionStart", "ImageDecayCorrected", "ImageDecayCorrectionTime"):
         del content[key]
     content["RadionuclideTotalDose"] = 3e8
-    times = times_of(tmp_path, content, stated=datetime(1900, 1, 1, 10, 0))
+    times = sidecar_times(tmp_path, content, datetime(1900, 1, 1, 10, 0))
     assert times.frame_start_s == (5400, 6000)
     assert "SeriesTime" in times.remarks[0]
 
 
 def test_a_time_of_day_as_moment_of_decay_correction(tmp_path: Path) -> None:
-    times = times_of(tmp_path, {**SIDECAR, "ImageDecayCorrectionTime": 41400})
+    times = sidecar_times(tmp_path, {**SIDECAR, "ImageDecayCorrectionTime": 41400})
     assert times.decay_reference_s == 5400 and "time of day" in times.remarks[0]
 
 
@@ -275,7 +269,7 @@ def test_images_with_a_series_of_their_own_are_one(
         if studies:
             data.StudyInstanceUID = generate_uid()
     write(tmp_path / "in", iter(made))
-    report = convert(DicomInput(tmp_path / "in"), tmp_path / "bids")
+    report = run(tmp_path / "in", tmp_path / "bids")
     (row,) = report.rows
     assert (row.decision, row.files) == ("kept", len(made)), row.reason
     assert "(0020,000E) SeriesInstanceUID of its own" in row.reason
@@ -288,15 +282,13 @@ def test_decay_factors_and_reference_times_outvote_acquisition_times(tmp_path: P
     for number, data in enumerate(made):
         after = (0, 86, 172, 323, 475)[number // pet.n_slices]
         set_times(data, "Acquisition", pet.injection + timedelta(seconds=after))
-    headers = [header for n, data in enumerate(made) for header in headers_of(data, Path(f"{n}"))]
-    series = Series("1", 0, tuple(headers))
-    times = time_model(scan_clock(series, frames_of(series)))
+    series = series_of(made)
+    times = times_of(series)
     assert times.frame_start_s == pytest.approx((0, 15, 30, 60, 90), abs=0.01)
     assert any("DecayFactor, which agree" in remark for remark in times.remarks)
-    for header in headers:
+    for header in series.images:
         header.values["DecayFactor"] = ("1",)  # type: ignore[index]
-    times = time_model(scan_clock(series, frames_of(series)))
-    assert times.frame_start_s == pytest.approx((0, 86, 172, 323, 475))
+    assert times_of(series).frame_start_s == pytest.approx((0, 86, 172, 323, 475))
 
 
 def test_a_time_removed_soon_after_midnight_is_told_by_decay_factors() -> None:
@@ -306,8 +298,6 @@ def test_a_time_removed_soon_after_midnight_is_told_by_decay_factors() -> None:
     made[0].AcquisitionTime = "000000"
     for data in made:
         data.FrameReferenceTime = "0"
-    headers = [header for n, data in enumerate(made) for header in headers_of(data, Path(f"{n}"))]
-    series = Series("1", 0, tuple(headers))
-    times = time_model(scan_clock(series, frames_of(series)))
+    times = times_of(series_of(made))
     assert times.frame_start_s == pytest.approx((600, 610), abs=1e-3)
     assert any("(0008,0032) AcquisitionTime" in remark for remark in times.remarks)

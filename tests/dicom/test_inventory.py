@@ -12,17 +12,16 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from conversions import run
 from dicom_studies import Mr, Pet, many_files, write
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import generate_uid
 from whole_app import used_by
 
-from bidsapp.dicom.convert import convert
 from bidsapp.dicom.header import read_headers
 from bidsapp.dicom.inventory import Inventory, take_inventory
 from bidsapp.errors import NoInputError
 from bidsapp.io.atomic import write_json
-from bidsapp.settings import DicomInput
 
 BUDGET_S = 30.0  # of processor time for 20,000 files: half of what two cores have in 30 s
 
@@ -86,7 +85,7 @@ def test_files_as_old_archives_write_them(tmp_path: Path, kind: str) -> None:
     images = []
     for source in (tmp_path / "in", cut):
         bids = tmp_path / f"bids-{source.name}"
-        assert convert(DicomInput(source), bids, nprocs=1).errors == []
+        assert run(source, bids).errors == []
         (path,) = bids.rglob("*.nii.gz")
         images.append(np.asanyarray(nib.load(path).dataobj))
     np.testing.assert_allclose(*images, rtol=1e-6)  # float32, by two ways

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,17 +11,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from conversions import pet_sidecar, run
 from dicom_studies import F18_S, Pet, decay_factor, write
 from pydicom.dataset import Dataset
 
-from bidsapp.dicom.convert import ConversionReport, convert
-from bidsapp.settings import DicomInput
-
 FRAMES = [(5400, 300), (5700, 300), (6000, 300), (6300, 300)]
-
-
-def run(source: Path, bids: Path, **options: object) -> ConversionReport:
-    return convert(DicomInput(source, **options), bids, nprocs=1)
 
 
 def one_series_per_frame(
@@ -50,7 +43,7 @@ def test_one_series_per_frame_becomes_one_image_with_one_decay_reference(tmp_pat
     assert len({row.target for row in report.rows}) == 1 and report.n_converted == 1
     (path,) = (tmp_path / "bids").rglob("*_pet.nii.gz")
     assert "_run-" not in path.name
-    found = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+    found = pet_sidecar(tmp_path / "bids")
     assert found["FrameTimesStart"] == [5400, 5700, 6000, 6300]
     assert found["FrameDuration"] == [300] * 4
     assert found["ImageDecayCorrectionTime"] == 5400
@@ -148,11 +141,24 @@ def voxels_of(bids: Path) -> np.ndarray:
     return np.asarray(nib.load(path).get_fdata())
 
 
-@pytest.fixture
-def becquerels(tmp_path: Path) -> np.ndarray:
-    Pet(manufacturer="Philips").write(tmp_path / "bq")
-    run(tmp_path / "bq", tmp_path / "bids_bq")
-    return voxels_of(tmp_path / "bids_bq")
+@pytest.fixture(scope="module")
+def becquerels(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    folder = tmp_path_factory.mktemp("becquerels")
+    Pet(manufacturer="Philips").write(folder / "in")
+    run(folder / "in", folder / "bids")
+    return voxels_of(folder / "bids")
+
+
+BQ_PER_SUV = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000  # START
+
+
+def in_suv(folder: Path, **tags: str) -> None:
+    """The same image in SUV."""
+    datasets = list(Pet(units="GML", manufacturer="Philips").datasets())
+    for data in datasets:
+        for keyword, text in {"PatientWeight": "80", **tags}.items():
+            setattr(data, keyword, text)
+    write(folder, datasets)
 
 
 @pytest.mark.parametrize("decay", ["START", "ADMIN"])
@@ -174,13 +180,9 @@ def test_philips_counts_become_becquerels(
 def test_suv_becomes_becquerels_unless_the_series_is_there_in_becquerels(
     tmp_path: Path, becquerels: np.ndarray
 ) -> None:
-    datasets = list(Pet(units="GML", manufacturer="Philips", description="SUV").datasets())
-    for data in datasets:
-        data.PatientWeight, data.SeriesNumber = "80", 9
-    write(tmp_path / "in" / "suv", iter(datasets))
+    in_suv(tmp_path / "in" / "suv", SeriesDescription="SUV", SeriesNumber="9")
     assert run(tmp_path / "in", tmp_path / "bids").errors == []
-    factor = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000
-    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), factor * becquerels, rtol=1e-5)
+    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), BQ_PER_SUV * becquerels, rtol=1e-5)
     Pet(manufacturer="Philips").write(tmp_path / "in" / "bq")
     report = run(tmp_path / "in", tmp_path / "both")
     assert [row.decision for row in report.rows] == ["kept", "skipped"]
@@ -191,25 +193,17 @@ def test_suv_refers_to_the_injection_whatever_its_decay_factors_do(
     tmp_path: Path, becquerels: np.ndarray
 ) -> None:
     """ADMIN beside factors of the scan's start, as converters of GE scans to SUV write them."""
-    datasets = list(Pet(units="GML", manufacturer="Philips").datasets())
-    for data in datasets:
-        data.PatientWeight, data.DecayCorrection = "80", "ADMIN"
-    write(tmp_path / "in", datasets)
+    in_suv(tmp_path / "in", DecayCorrection="ADMIN")
     (row,) = run(tmp_path / "in", tmp_path / "bids").rows
     assert "(0054,1321) DecayFactor corrects to 5400 s" in row.reason
-    factor = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000
-    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), factor * becquerels, rtol=1e-5)
+    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), BQ_PER_SUV * becquerels, rtol=1e-5)
 
 
 @pytest.mark.parametrize("units", ["SUV", "SUVBW", "g/ml"])
 def test_suv_by_other_names_is_suv(tmp_path: Path, becquerels: np.ndarray, units: str) -> None:
-    datasets = list(Pet(units=units, manufacturer="Philips").datasets())
-    for data in datasets:
-        data.PatientWeight = "80"
-    write(tmp_path / "in", datasets)
+    in_suv(tmp_path / "in", Units=units)
     assert run(tmp_path / "in", tmp_path / "bids").errors == []
-    factor = 301.7e6 * 2 ** (-5400 / F18_S) / 80_000
-    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), factor * becquerels, rtol=1e-5)
+    np.testing.assert_allclose(voxels_of(tmp_path / "bids"), BQ_PER_SUV * becquerels, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +283,6 @@ def test_the_moment_of_siemens_says_what_is_corrected_to(tmp_path: Path) -> None
     write(tmp_path / "in", iter(datasets))
     report = run(tmp_path / "in", tmp_path / "bids")
     assert "would be 5400 s after injection" in report.rows[0].reason
-    (side,) = (tmp_path / "bids").rglob("*_pet.json")
-    found = json.loads(side.read_text())
+    found = pet_sidecar(tmp_path / "bids")
     assert found["ImageDecayCorrectionTime"] == 5000
     assert [flag["code"] for flag in found["CentiPET"]["Flags"]] == ["times"]

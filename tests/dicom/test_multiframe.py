@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import random
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -11,21 +10,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from conversions import pet_sidecar, run, series_of, times_of
 from dicom_studies import Mr, Person, Pet, enhanced, write
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-
-from bidsapp.dicom.convert import ConversionReport, convert
-from bidsapp.dicom.header import headers_of
-from bidsapp.dicom.pet_frames import frames_of, scan_clock
-from bidsapp.dicom.series import Series
-from bidsapp.dicom.timing import time_model
-from bidsapp.settings import DicomInput
-
-
-def run(source: Path, bids: Path) -> ConversionReport:
-    return convert(DicomInput(source), bids, nprocs=1)
 
 
 def only(bids: Path, pattern: str) -> nib.Nifti1Image:
@@ -46,10 +35,7 @@ def test_enhanced_pet_is_the_same_as_single_slices(tmp_path: Path, shuffled: boo
     assert other.shape == (18, 20, 9, 4)
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-4)
     np.testing.assert_allclose(one.get_fdata(), other.get_fdata(), rtol=1e-5)
-    first, second = (
-        json.loads(next((tmp_path / f"bids_{kind}").rglob("*_pet.json")).read_text())
-        for kind in ("single", "multi")
-    )
+    first, second = (pet_sidecar(tmp_path / f"bids_{kind}") for kind in ("single", "multi"))
     for key in ("TimeZero", "InjectionStart", "ScanStart", "FrameTimesStart", "FrameDuration",
                 "ImageDecayCorrected", "ImageDecayCorrectionTime", "Units", "TracerName",
                 "InjectedRadioactivity", "DecayCorrectionFactor"):  # fmt: skip
@@ -132,8 +118,7 @@ def test_legacy_converted_pet_keeps_the_tags_of_single_images(tmp_path: Path) ->
     write(tmp_path / "in", iter([whole]))
     report = run(tmp_path / "in", tmp_path / "bids")
     assert report.errors == []
-    (side,) = (tmp_path / "bids").rglob("*_pet.json")
-    found = json.loads(side.read_text())
+    found = pet_sidecar(tmp_path / "bids")
     assert found["FrameTimesStart"] == [5400, 5700, 6000, 6300]
     assert found["ImageDecayCorrectionTime"] == 0
 
@@ -170,8 +155,7 @@ def test_times_of_any_enhanced_pet(
     # 000000 stands for a removed time
     assume(all((injection + timedelta(seconds=s)).time() != time(0) for s in (0, *starts)))
     pet = Pet(injection, list(zip(starts, durations, strict=True)), decay, n_slices=2)
-    series = Series("1.2", 0, tuple(headers_of(enhanced(list(pet.datasets())), Path("f"))))
-    times = time_model(scan_clock(series, frames_of(series)))
+    times = times_of(series_of([enhanced(list(pet.datasets()))]))
     assert times.injection == injection
     assert list(times.frame_start_s) == starts and list(times.frame_duration_s) == durations
     assert times.decay_reference_s == pytest.approx(0 if decay == "ADMIN" else first, abs=1e-3)

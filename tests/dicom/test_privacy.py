@@ -14,6 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from conversions import run
 from dicom_studies import Mr, Person, Pet, write
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -204,7 +205,7 @@ def test_no_file_name_stands_in_the_table(tmp_path: Path) -> None:
     pet = Pet(injection_tags="none", n_slices=5, step=30.0)
     for number, path in enumerate(pet.write(source / "dicom")):
         path.rename(path.with_name(f"QUIXOTE^ALONSO.{number}.IMA"))
-    report = convert(DicomInput(source), tmp_path / "bids", nprocs=1)
+    report = run(source, tmp_path / "bids")
     text = (format_table(report.rows) + "\n".join(report.errors)).lower()
     assert "quixote" not in text + everything(tmp_path / "bids") and "20210302" not in text
     assert "***_t1_mprage_***" in {row.description for row in report.rows}
@@ -233,7 +234,7 @@ def test_texts_in_other_scripts_are_read_and_convert(
     (header,) = read_headers(paths[0])
     if charset:
         assert header.text("SeriesDescription") == text
-    report = convert(DicomInput(tmp_path / "in"), tmp_path / "bids", nprocs=1)
+    report = run(tmp_path / "in", tmp_path / "bids")
     assert report.errors == [] and report.n_converted == 1
     shown = report.rows[0].description
     assert shown == text if charset else shown == "t1 mprage ***"

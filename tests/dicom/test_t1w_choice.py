@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from conversions import dry, run
 from dicom_studies import Mr, Pet, write
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -17,18 +18,18 @@ from pydicom.sequence import Sequence
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.dicom.classify import Agent, contrast_agent
-from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.header import Header, headers_of
-from bidsapp.settings import DicomInput, Filters, Processing
+from bidsapp.dicom.table import DecisionRow
+from bidsapp.settings import Filters, Processing
 
 SMALL = Mr(spacing=20.0, shape=(6, 6), step=3.0, positions=tuple(range(35)))
 FLASH = replace(SMALL, description="x", sequence=("GR",), variant=("SP",), repetition=5.0, flip=15)
 
 
-def dry(*series: Mr | Pet, source: Path) -> ConversionReport:
+def decided(*series: Mr, source: Path) -> tuple[DecisionRow, ...]:
     for number, images in enumerate(series):
         images.write(source / str(number), study="1.2.3")
-    return convert(DicomInput(source, dry_run=True), source.parent / "nowhere", nprocs=1)
+    return dry(source).rows
 
 
 NAMES = {
@@ -94,9 +95,8 @@ def test_the_earlier_of_equals_is_taken(tmp_path: Path) -> None:
         source = tmp_path / uids[0]
         for series, uid in zip((SMALL, late), uids, strict=True):
             write(source / uid, with_uid(series, uid))
-        report = convert(DicomInput(source, dry_run=True), tmp_path / "nowhere", nprocs=1)
-        rows = {row.description: row for row in report.rows}
-        assert rows["t1_mprage"].decision == "kept", report.rows
+        rows = {row.description: row for row in dry(source).rows}
+        assert rows["t1_mprage"].decision == "kept", rows
         assert "equally good and was acquired earlier" in rows["late"].reason
 
 
@@ -110,7 +110,7 @@ def test_a_lone_t1w_with_agent_is_used_with_a_flag(tmp_path: Path) -> None:
     source, bids = tmp_path / "source", tmp_path / "bids"
     replace(SMALL, contrast="Gadovist").write(source / "mr")
     Pet().write(source / "pet")
-    assert convert(DicomInput(source), bids, nprocs=1).errors == []
+    assert run(source, bids).errors == []
     (side,) = bids.rglob("*_T1w.json")
     (flag,) = json.loads(side.read_text())["CentiPET"]["Flags"]
     assert flag["code"] == "t1w-contrast-agent"
@@ -138,7 +138,7 @@ def test_no_finer_gradient_echo_beats_the_mprage(tmp_path: Path) -> None:
         for series in (SMALL, replace(other, number=9, **finer)):
             folder = tmp_path / "in" / f"{day}" / f"{series.number}"
             replace(series, acquired=moment).write(folder, study=f"1.2.{day}")
-    rows = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "no", nprocs=1).rows
+    rows = dry(tmp_path / "in").rows
     assert len(rows) == 2 * len(FINER)
     assert {(row.series, row.decision) for row in rows} == {("2", "kept"), ("9", "skipped")}, rows
 
@@ -147,7 +147,7 @@ def test_what_is_no_t1w_is_none_when_alone(tmp_path: Path) -> None:
     """Not even when the name says T1: the flip angle is stronger than what people type."""
     none = [FINER[kind] for kind in ("SWI magnitude", "unnamed TOF", "MT-weighted")]
     none += [replace(FINER[k], description="T1 3D") for k in ("variable flip angle", "FGATIR")]
-    rows = dry(*none, source=tmp_path / "in").rows
+    rows = decided(*none, source=tmp_path / "in")
     assert len(rows) == 5 and {row.decision for row in rows} == {"skipped"}, rows
 
 
@@ -172,19 +172,19 @@ T1_MAP = replace(UNIFORM, image_type=("DERIVED", "PRIMARY", "T1 MAP"), number=15
 
 def test_mp2rage_is_taken_denoised_or_with_a_flag(tmp_path: Path) -> None:
     both = [*INVERSIONS, UNIFORM, DENOISED, T1_MAP]
-    rows = dry(*both, source=tmp_path / "both").rows
+    rows = decided(*both, source=tmp_path / "both")
     assert [row.series for row in rows if row.decision == "kept"] == ["14"]
     assert not any("t1w-mp2rage" in row.reason or "noise outside" in row.reason for row in rows)
-    rows = dry(*both[:3], T1_MAP, source=tmp_path / "noisy").rows
+    rows = decided(*both[:3], T1_MAP, source=tmp_path / "noisy")
     (kept,) = [row for row in rows if row.decision == "kept"]
     assert kept.series == "13" and "noise outside the head" in kept.reason
-    rows = dry(*INVERSIONS, source=tmp_path / "bare").rows
+    rows = decided(*INVERSIONS, source=tmp_path / "bare")
     assert all(row.decision == "skipped" and "UNI-DEN" in row.reason for row in rows)
 
 
 def test_inversions_without_a_name_are_told_by_their_times(tmp_path: Path) -> None:
     unnamed = [replace(series, description="sag 3d") for series in INVERSIONS]
-    rows = dry(*unnamed, source=tmp_path / "in").rows
+    rows = decided(*unnamed, source=tmp_path / "in")
     assert all(row.decision == "skipped" and "InversionTime" in row.reason for row in rows), rows
 
 
@@ -195,12 +195,11 @@ def test_another_part_of_the_body_is_the_last_choice(tmp_path: Path) -> None:
         for data in datasets:
             data.BodyPartExamined = part
         write(tmp_path / "in" / str(number), datasets)
-    source = tmp_path / "in"
-    rows = convert(DicomInput(source, dry_run=True), tmp_path / "nowhere", nprocs=1).rows
+    rows = dry(tmp_path / "in").rows
     decided = {row.description: (row.decision, row.reason) for row in rows}
     assert decided["x"][0] == "kept" and "BodyPartExamined" not in decided["x"][1]
     assert decided["t1_mprage"][0] == "skipped" and "BodyPartExamined" in decided["t1_mprage"][1]
-    (row,) = convert(DicomInput(source / "0", dry_run=True), tmp_path / "nowhere", nprocs=1).rows
+    (row,) = dry(tmp_path / "in" / "0").rows
     assert row.decision == "kept" and "BodyPartExamined is ABDOMEN: check" in row.reason
 
 
@@ -216,7 +215,7 @@ def test_what_is_no_magnitude_is_no_t1w(tmp_path: Path, kind: str) -> None:
         else:
             data.ComplexImageComponent = kind if number >= 35 else "MAGNITUDE"
     write(tmp_path / "in", datasets)
-    report = convert(DicomInput(tmp_path / "in", dry_run=True), tmp_path / "nowhere", nprocs=1)
+    report = dry(tmp_path / "in")
     assert [(row.kind, row.decision) for row in report.rows] == [
         ("T1w", "kept"),
         ("other MR", "skipped"),

@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from conversions import injected, pet_sidecar, run
 from dicom_studies import C11_S, Pet, set_times, write
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-
-from bidsapp.dicom.convert import convert
-from bidsapp.settings import DicomInput
 
 STATIC = Pet(frames=((5400, 1200),), reference="absent")
 DYNAMIC = Pet(reference="absent")
@@ -33,12 +31,11 @@ def converted(tmp_path: Path, pet: Pet, edit: Edit, **stated: object) -> dict | 
     if stated:
         metadata = tmp_path / "stated.json"
         metadata.write_text(json.dumps({"*": stated}))
-    report = convert(DicomInput(tmp_path / "in", metadata=metadata), tmp_path / "bids", nprocs=1)
+    report = run(tmp_path / "in", tmp_path / "bids", metadata=metadata)
     if report.errors:
         (error,) = report.errors
         return error
-    (path,) = (tmp_path / "bids").rglob("*_pet.json")
-    return json.loads(path.read_text())
+    return pet_sidecar(tmp_path / "bids")
 
 
 def flags(sidecar: dict | str) -> str:
@@ -195,7 +192,7 @@ def test_injections_that_differ_between_images(
     tmp_path: Path, minutes: int, words: str | None
 ) -> None:
     def edit(data: Dataset, number: int) -> None:
-        item = data.RadiopharmaceuticalInformationSequence[0]
+        item = injected(data)
         moment = DYNAMIC.injection - timedelta(minutes=minutes * (number > 17))
         item.RadiopharmaceuticalStartTime = f"{moment:%H%M%S}"
         item.RadiopharmaceuticalStartDateTime = f"{moment:%Y%m%d%H%M%S}"
@@ -223,7 +220,7 @@ def test_a_half_life_is_read_in_the_unit_that_makes_one(
     tmp_path: Path, pet: Pet, text: str, unit: str
 ) -> None:
     def edit(data: Dataset, _: int) -> None:
-        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = text
+        injected(data).RadionuclideHalfLife = text
 
     sidecar = converted(tmp_path, pet, edit)
     assert f"it was read as {unit}" in flags(sidecar)
@@ -233,7 +230,7 @@ def test_a_half_life_is_read_in_the_unit_that_makes_one(
 
 def test_a_half_life_of_zero_stands_for_none(tmp_path: Path) -> None:
     def edit(data: Dataset, _: int) -> None:
-        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "0"
+        injected(data).RadionuclideHalfLife = "0"
 
     sidecar = converted(tmp_path, STATIC, edit)
     assert "stands for unknown" in flags(sidecar) and "RadionuclideHalfLife" not in sidecar
@@ -247,7 +244,7 @@ def test_a_text_in_place_of_a_number_that_nothing_rests_on_costs_no_scan(tmp_pat
     def edit(data: Dataset, _: int) -> None:
         for holder, key in (
             (data, "DoseCalibrationFactor"),
-            *((data.RadiopharmaceuticalInformationSequence[0], key) for key in keys),
+            *((injected(data), key) for key in keys),
         ):
             tag = Tag(tag_for_keyword(key) or 0)
             holder._dict[tag] = RawDataElement(tag, "DS", 8, b"unknown ", 0, False, True)
@@ -273,7 +270,7 @@ def test_a_text_in_place_of_what_another_tag_tells_costs_no_scan(tmp_path: Path)
 
 def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
     def edit(data: Dataset, _: int) -> None:
-        data.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = "2.5"
+        injected(data).RadionuclideHalfLife = "2.5"
 
     assert "no tracer's" in converted(tmp_path, STATIC, edit)
 
@@ -294,7 +291,7 @@ def test_nuclides_are_read_by_their_codes(
     """Of both editions of SNOMED, where the meaning is none or in another language."""
 
     def edit(data: Dataset, _: int) -> None:
-        (item,) = data.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence
+        (item,) = injected(data).RadionuclideCodeSequence
         item.CodeMeaning, item.CodeValue = meaning, code
 
     sidecar = converted(tmp_path, STATIC, edit)
@@ -341,17 +338,12 @@ def test_factors_decide_whether_an_image_is_decay_corrected(
 
 
 def test_pixels_of_a_transfer_syntax_of_its_own_are_refused(tmp_path: Path) -> None:
-    def edit(data: Dataset, _: int) -> None:
-        data.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"  # GE: big endian pixels
-
-    datasets = list(STATIC.datasets())
-    for data in datasets:
-        edit(data, 0)
     folder = tmp_path / "in"
     folder.mkdir()
-    for number, data in enumerate(datasets):
+    for number, data in enumerate(STATIC.datasets()):
+        data.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"  # GE: big endian pixels
         data.save_as(
             folder / f"{number}", implicit_vr=False, little_endian=True, enforce_file_format=False
         )
-    report = convert(DicomInput(folder), tmp_path / "bids", nprocs=1)
+    report = run(folder, tmp_path / "bids")
     assert "TransferSyntaxUID is not one of DICOM" in report.errors[0]

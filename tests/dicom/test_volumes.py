@@ -19,6 +19,7 @@ import dcm2niix
 import nibabel as nib
 import numpy as np
 import pytest
+from conversions import dry, pet_sidecar, run, times_of
 from dicom_studies import F18_S, Mr, Person, Pet, decay_factor, enhanced, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,29 +28,12 @@ from whole_app import validator_errors
 
 from bidsapp.data.tracers import Tracer, using_tracers
 from bidsapp.dicom import inventory as reading
-from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.inventory import take_inventory
-from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.volumes import load_image, read_volume
-from bidsapp.settings import DicomInput
 
 FINE = Mr(shape=(60, 56), spacing=3.0)  # dcm2niix turns its axes, so all must have slices enough
-
-
-def run(source: Path, bids: Path, **options: object) -> ConversionReport:
-    return convert(DicomInput(source, **options), bids, nprocs=1)
-
-
-def dry(source: Path, **options: object) -> ConversionReport:
-    return run(source, source.parent / "nowhere", dry_run=True, **options)
-
-
-def pet_sidecar(bids: Path) -> dict:
-    (path,) = bids.rglob("*_pet.json")
-    return json.loads(path.read_text())
 
 
 def niix(dicom: Path, folder: Path, name: str, *flags: str) -> Path:
@@ -390,7 +374,7 @@ def test_times_of_any_sidecar(
     path = folder / "a.nii"
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, len(starts)), np.float32), np.eye(4)), path)
     (folder / "a.json").write_text(json.dumps(sidecar))
-    times = times_of(path)
+    times = volume_times(path)
     assert f"{times.injection:%H:%M:%S}" == f"{injection:%H:%M:%S}"
     assert times.frame_start_s == pytest.approx(starts, abs=1e-3)
     assert times.decay_reference_s == pytest.approx(first, abs=1e-3)
@@ -398,9 +382,8 @@ def test_times_of_any_sidecar(
     assert len(times.remarks) == alone
 
 
-def times_of(path: Path) -> TimeModel:
-    series = Series("1", 0, tuple(read_volume(path)))
-    return time_model(scan_clock(series, frames_of(series)))
+def volume_times(path: Path) -> TimeModel:
+    return times_of(Series("1", 0, tuple(read_volume(path))))
 
 
 # ---------------------------------------------------------------------------------------- ECAT
@@ -469,14 +452,14 @@ def test_ecat_comes_with_its_times_and_voxels(tmp_path: Path) -> None:
 def test_ecat_is_corrected_to_the_start_of_its_scan(tmp_path: Path) -> None:
     """Also where the first frame of the file begins later."""
     ecat(tmp_path / "scan.v", [(1500, 300), (1800, 300)])
-    times = times_of(tmp_path / "scan.v")
+    times = volume_times(tmp_path / "scan.v")
     assert times.frame_start_s == (6900, 7200)
     assert times.decay_reference_s == 5400 and times.remarks == ()
 
 
 def test_frames_of_ecat_that_are_stored_out_of_order_are_put_in_time(tmp_path: Path) -> None:
     ecat(tmp_path / "scan.v", FRAMES[::-1])
-    assert times_of(tmp_path / "scan.v").frame_start_s == (5400, 5700, 6000)
+    assert volume_times(tmp_path / "scan.v").frame_start_s == (5400, 5700, 6000)
     assert load_image(tmp_path / "scan.v").get_fdata()[2, 2, 29].tolist() == [200, 100, 0]
 
 
