@@ -22,10 +22,11 @@ from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.core.quality import Flag
 from bidsapp.data import mni_grid
 from bidsapp.errors import BadDataError, UsageError
-from bidsapp.io.nifti import affine_disagreement, as_nibabel, from_nibabel, load_volume
+from bidsapp.io.nifti import as_nibabel, from_nibabel, load_volume
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.averaging import averaged
+from bidsapp.steps.headers import header_findings
 from bidsapp.steps.positioning import head_of, positioned
 
 GivenImage = Any  # a path, or a nibabel image
@@ -102,7 +103,8 @@ def segment(image: GivenImage) -> SegmentedHead:
     grey, white, fluid = head.probabilities
     images = (head.corrected, head.brain_mask.astype(np.uint8), grey, white, fluid)
     t1w, mask, gm, wm, csf = (as_nibabel(Volume(data, volume.affine)) for data in images)
-    return SegmentedHead(t1w, mask, gm, wm, csf, segmented.quality, segmented.findings, head)
+    flags = (*segmented.findings, *_about_header(image, "T1w"))
+    return SegmentedHead(t1w, mask, gm, wm, csf, segmented.quality, flags, head)
 
 
 def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> Registered:
@@ -134,11 +136,9 @@ def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> 
             t1w, segmentation.probabilities, segmentation.brain_mask, segmentation.warp.to_template
         ),
         method=PetToT1w(method),
-        header_apart_mm=affine_disagreement(os.fspath(pet))
-        if isinstance(pet, str | os.PathLike)
-        else 0.0,
     )
-    return Registered(fit.matrix, as_nibabel(_measured(mean)), dict(part.qc), part.flags)
+    flags = (*_about_header(pet, "PET"), *part.flags)
+    return Registered(fit.matrix, as_nibabel(_measured(mean)), dict(part.qc), flags)
 
 
 def to_template(
@@ -180,6 +180,10 @@ def _volume(image: GivenImage) -> Volume:
             "bidsapp.quantify"
         )
     return volume
+
+
+def _about_header(image: GivenImage, name: str) -> tuple[Flag, ...]:
+    return header_findings(image, name) if isinstance(image, str | os.PathLike) else ()
 
 
 def _measured(volume: Volume) -> Volume:

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from bidsapp.io.atomic import write_json
     from bidsapp.io.nifti import load_volume
-    from bidsapp.steps.anatomy import header_findings, segment_head
+    from bidsapp.steps.anatomy import segment_head
+    from bidsapp.steps.headers import header_findings
 
     t1w, initial = options.t1w.expanduser(), options.initial_transform
     name = _prefix(t1w) if options.prefix is None else options.prefix
@@ -47,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
         head = segment_head(image, initial)
     except CentipetError as error:
         raise type(error)(f"{t1w}: {error}") from error
-    findings = [*head.findings, *header_findings(t1w)]
+    findings = [*head.findings, *header_findings(t1w, "T1w")]
     written = _write(head, image, out_dir / name)
     content = _content(t1w, initial, head.quality, findings)
     written.append(write_json(out_dir / f"{name}_desc-segmentation_qc.json", content))

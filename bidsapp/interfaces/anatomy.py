@@ -17,7 +17,8 @@ from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.transfer import Arrays, Image, WarpArrays
 from bidsapp.io.nifti import load_volume
 from bidsapp.record import RecordPart
-from bidsapp.steps.anatomy import header_findings, segment_head
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.headers import header_findings
 
 
 @interface("record", "warp", "field", "t1w", "mask", "gm", "wm", "csf")
@@ -48,7 +49,7 @@ def Segment(
     record = RecordPart(
         t1w_intensities=head.intensities,
         qc=checked.quality,
-        flags=(*checked.findings, *header_findings(t1w)),
+        flags=(*checked.findings, *header_findings(t1w, "T1w")),
     )
     images = [Volume(data, image.affine) for data in maps]
     return record, head.warp, *[Volume(head.field, mni_grid(2).affine), *images]

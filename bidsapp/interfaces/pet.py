@@ -23,11 +23,12 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError, prefixed_errors
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.transfer import Arrays, Image, PositionMeans, Rigid, WarpArrays
-from bidsapp.io.nifti import affine_disagreement, read_frames
+from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Smoothing
 from bidsapp.settings import Interval, PetToT1w
 from bidsapp.steps.averaging import Part, aligned, averaged
+from bidsapp.steps.headers import header_findings
 from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
 from bidsapp.steps.positioning import head_of, normalised_without_t1w, positioned
 from bidsapp.steps.quantifying import QuantificationOptions, fine_image, quantified, volumes
@@ -141,7 +142,6 @@ def Register(
             head_of(t1w, tissue, mask.data, warp.to_template),
             method=method,
             anatomy=anatomy,
-            header_apart_mm=affine_disagreement(source),
         )
     return fit.matrix, {"nmi": fit.nmi.tolist(), "model": fit.model.tolist()}, record
 
@@ -214,6 +214,8 @@ def Inspect(
             field=field.data,
             reference=reference,
         )
+    headers = dict.fromkeys(flag for path in pet for flag in header_findings(path, "PET"))
+    record = replace(record, flags=(*headers, *record.flags))
     return (
         (mean, position_means, record) if kept is None else (mean_at_reference(kept), kept, record)
     )

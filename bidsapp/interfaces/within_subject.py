@@ -26,7 +26,8 @@ from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
-from bidsapp.steps.anatomy import header_findings, segment_head
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.headers import header_findings
 
 # Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
 _OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")
@@ -67,7 +68,7 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
         "ventricles_ml": ventricles_ml(
             segmentation.probabilities[2], segmentation.brain_mask, size
         ),
-        "flags": list(map(asdict, (*about_image, *header_findings(t1w)))),
+        "flags": list(map(asdict, (*about_image, *header_findings(t1w, "T1w")))),
     }
 
 

@@ -260,10 +260,10 @@ def read_geometry(path: str | Path) -> tuple[tuple[int, ...], Grid]:
     return shape, Grid((x, y, z), np.asarray(header.get_best_affine(), np.float64))
 
 
-def affine_disagreement(path: str | Path) -> float:
+def affine_disagreement(path: str | Path) -> float | None:
     """How far apart sform and qform of a header place the corners of its image, mm.
 
-    Zero when only one of them, or none, is set.
+    Zero when only one of them is set, None when none is.
 
     Parameters
     ----------
@@ -271,13 +271,13 @@ def affine_disagreement(path: str | Path) -> float:
 
     Returns
     -------
-    float
+    float or None
         mm.
     """
     _, header, _ = _look(Path(path))
     places = [header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]]
     if places[0] is None or places[1] is None:
-        return 0.0
+        return None if places[0] is places[1] else 0.0
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(header.get_data_shape()[:3]) - 1)
     difference = np.asarray(places[0] - places[1], dtype=np.float64)
     apart = corners @ difference[:3, :3].T + difference[:3, 3]

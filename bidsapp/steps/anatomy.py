@@ -26,7 +26,7 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.image_names import nifti_ending
-from bidsapp.io.nifti import affine_disagreement, load_displacements
+from bidsapp.io.nifti import load_displacements
 
 _LEAST_POINTS = 1000  # of a field in the brain
 _LOOK = "look at the picture of the T1w on the template"
@@ -96,21 +96,6 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
     if level is not None:
         flags.append(worded_flag("t1w-negative", level=level))
     return SegmentedT1w(normalised.segmentation, normalised.quality, tuple(flags))
-
-
-def header_findings(t1w: Path) -> tuple[Flag, ...]:
-    """Check whether sform and qform of a T1w agree.
-
-    Parameters
-    ----------
-    t1w : NIfTI
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    places = {"header_places_mm": affine_disagreement(t1w)}
-    return flagged(places, read_table("limits"), image="T1w")
 
 
 def head_template() -> Template:

@@ -3,7 +3,7 @@
 anatomy = segment_head(t1w).segmentation
 head = head_of(Volume(anatomy.corrected, t1w.affine), anatomy.probabilities, anatomy.brain_mask,
                anatomy.warp.to_template)
-fit, part = positioned(pet, head, method=PetToT1w.MODEL, header_apart_mm=0.0)
+fit, part = positioned(pet, head, method=PetToT1w.MODEL)
 """
 
 from __future__ import annotations
@@ -75,7 +75,6 @@ def positioned(
     head: Head,
     *,
     method: PetToT1w,
-    header_apart_mm: float,
     anatomy: str = "t1w",
 ) -> tuple[RigidFit, RecordPart]:
     """Register a PET rigidly to a T1w, and check the result.
@@ -88,8 +87,6 @@ def positioned(
         `head_of` the T1w.
     method : PetToT1w
         Which position to use.
-    header_apart_mm : float
-        How far apart sform and qform of the raw PET put its corners.
     anatomy : ``t1w`` or ``template``
         What the T1w is: a single T1w, or a within-subject template.
 
@@ -123,7 +120,6 @@ def positioned(
             *position_findings(fit),
             *strain_findings(fit.strain, limits),
             *flagged({"pet_t1w_detail": detail, "pet_fwhm_mm": fit.fwhm_mm}, limits),
-            *flagged({"header_places_mm": header_apart_mm}, limits, image="PET"),
         ),
     )
     return fit, part

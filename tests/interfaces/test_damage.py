@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -45,7 +47,7 @@ def inspected(tmp_path, brain):
     """Run the node on frames; with or without the maps of a T1w."""
     grid = mni_grid(2)
 
-    def run(data, *, with_t1w=True):
+    def run(data, *, with_t1w=True, placed=True):
         image = Volume(data, AFFINE)
         position_means = mean_per_position(image.frames(), [60.0] * FRAMES, [STILL] * FRAMES)
         maps = {}
@@ -55,8 +57,14 @@ def inspected(tmp_path, brain):
             maps["wm"] = keep_volume(tmp_path / "wm.npz", Volume(0 * grey.data, AFFINE))
             maps["mask"] = keep_volume(tmp_path / "mask.npz", Volume(brain, AFFINE))
         field = Volume((SHRUNK * grid.world()).astype(np.float32), grid.affine)
+        pet = save_volume(tmp_path / "pet.nii.gz", image)
+        if not placed:
+            content = bytearray(gzip.decompress(pet.read_bytes()))
+            content[252:256] = bytes(4)  # qform_code and sform_code
+            pet = tmp_path / "unplaced.nii"
+            pet.write_bytes(content)
         node = Inspect(
-            pet=[str(save_volume(tmp_path / "pet.nii.gz", image))],
+            pet=[str(pet)],
             weights_s=[60.0] * FRAMES,
             motion=[[STILL] * FRAMES],
             mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(position_means)),
@@ -87,6 +95,11 @@ def test_an_undamaged_pet_passes_as_it_is(inspected, frames, with_t1w):
     assert found.record.qc["pet_air_level"] < 0.01
     assert fetch_volume(found.pet).data.shape == SHAPE
     assert found.position_means.endswith("position_means.npz")
+
+
+@pytest.mark.parametrize("with_t1w", [True, False])
+def test_a_header_without_orientation_is_flagged(inspected, frames, with_t1w):
+    assert inspected(frames, with_t1w=with_t1w, placed=False)[1] == ["orientation-unknown"]
 
 
 @pytest.mark.parametrize("with_t1w", [True, False])
