@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def _volume(image: GivenImage) -> Volume:
 
 
 def _about_header(image: GivenImage, name: str) -> tuple[Flag, ...]:
-    return header_findings(image, name) if isinstance(image, str | os.PathLike) else ()
+    return header_findings(Path(image), name) if isinstance(image, str | os.PathLike) else ()
 
 
 def _measured(volume: Volume) -> Volume:

@@ -39,7 +39,7 @@ nib.imageglobals.logger.setLevel("CRITICAL")
 _MOST_VOXELS = 2**29  # 800 cubed, more than 0.4 mm voxels need
 _MOST_VALUES = 2**32  # in all frames
 _VOXEL_MM = (0.1, 20.0)
-_FARTHEST_MM = 1e4
+_FARTHEST_MM = 1e5  # single-precision coordinates are 0.01 mm apart there
 _MOST_EXTRA_MB = 64
 _PIECE = 1 << 18  # bytes: fit into the processor's cache
 _LONGER = "it continues after the voxels that its header declares"

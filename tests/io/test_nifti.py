@@ -138,6 +138,19 @@ def test_sform_and_qform_that_differ(tmp_path, codes, expected):
     assert affine_disagreement(tmp_path / "both.nii.gz") == (expected and pytest.approx(expected))
 
 
+def test_an_origin_may_lie_anywhere_that_single_precision_can_tell(tmp_path):
+    for origin_mm, readable in ((9e4, True), (-1.1e5, False)):
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        affine[:3, 3] = origin_mm
+        path = tmp_path / "far.nii.gz"
+        nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), affine), path)
+        if readable:
+            assert np.allclose(load_volume(path).affine, affine)
+        else:
+            with pytest.raises(BadDataError, match="too far from the origin"):
+                load_volume(path)
+
+
 def test_leftovers_of_killed_writers_go_and_those_of_live_ones_stay(tmp_path):
     names = ("killed", "just-made")
     killed, new = (tmp_path / f".{name}.nii.gz.{'0a' * 16}.tmp" for name in names)
