@@ -9,6 +9,7 @@ from bidsapp.cli.listing import print_rows
 from bidsapp.cli.logs import RUN_LOG, Progress
 from bidsapp.errors import ExitCode, error_class
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.verdicts import by_weight
 from bidsapp.report.lights import lights
 from bidsapp.report.render import outcome
 
@@ -72,7 +73,7 @@ def summary_cells(record: ScanRecord) -> tuple[str, ...]:
         value = "n/a" if z is None else f"{z:.1f} CenTauRz"
     quality = "n/a"
     if record.status is Status.OK:
-        notes = ", ".join(flag.code for flag in record.flags) or "none"
+        notes = ", ".join(flag.code for flag in by_weight(record.flags)) or "none"
         quality = f"look at {record.n_doubts}" if record.n_doubts else "good"
     else:
         notes = f"{record.status} ({record.error})" if record.error else str(record.status)

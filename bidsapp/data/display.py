@@ -64,8 +64,8 @@ def display_of(tracer: str | None) -> Display:
     row = table["tracers"].get(tracer, table["unknown"])
     top = _suvr_at(table["top_cl"], tracer)
     if top is None:
-        return Display(top=table["unknown_top"], top_cl=None, **row)
-    return Display(top=round(top, 1), top_cl=table["top_cl"], **row)
+        return Display(table["unknown_top"], None, over_colours=table["over_colours"], **row)
+    return Display(round(top, 1), table["top_cl"], over_colours=table["over_colours"], **row)
 
 
 def _suvr_at(load: float, tracer: str | None) -> float | None:

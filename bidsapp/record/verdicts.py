@@ -5,11 +5,12 @@ Pages, tables and summaries show what stands here; none of them knows a limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bidsapp.core.quality import (
+    Flag,
     QualityLevel,
     centiloid_level,
     coverage_level,
@@ -49,9 +50,37 @@ def judged(record: ScanRecord) -> ScanRecord:
     if covered:
         least = min(covered, key=lambda name: covered[name])
         coverage = LeastCoverage(least, covered[least])
-    band = None if doubts_number(record.flags, read_table("limits")) else record.band
+    band = None if is_doubtful(record.flags) else record.band
     record = replace(record, coverage=coverage, band=band)
     return replace(record, verdicts=dict(_verdicts(record)))
+
+
+def is_doubtful(flags: Iterable[Flag]) -> bool:
+    """Whether a flag puts the number itself in doubt: its band is not given.
+
+    Parameters
+    ----------
+    flags : of a scan
+
+    Returns
+    -------
+    bool
+    """
+    return doubts_number(flags, read_table("limits"))
+
+
+def by_weight(flags: Iterable[Flag]) -> list[Flag]:
+    """Flags as people read them: those that put the number in doubt first.
+
+    Parameters
+    ----------
+    flags : of a scan
+
+    Returns
+    -------
+    list of Flag
+    """
+    return sorted(flags, key=lambda flag: not is_doubtful([flag]))
 
 
 def _verdicts(record: ScanRecord) -> Iterator[tuple[str, Verdict]]:

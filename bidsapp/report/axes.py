@@ -97,20 +97,21 @@ class Axis:
         return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
 
 
-def chart(words: Words, height: float, parts: Iterable[Markup]) -> Figure:
-    """Figure of the usual width.
+def chart(words: Words, height: float, parts: Iterable[Markup], width: float = WIDTH) -> Figure:
+    """Figure of charts.
 
     Parameters
     ----------
     words : about it
     height : of the view box
     parts : elements, in the order they are drawn in
+    width : of the view box
 
     Returns
     -------
     Figure
     """
-    return Figure(**asdict(words), width=WIDTH, height=height, drawing=join(parts))
+    return Figure(**asdict(words), width=width, height=height, drawing=join(parts))
 
 
 def bands(axis: Axis, known: PublishedScale, top: float, height: float, *, label_y: float,

@@ -28,6 +28,7 @@ _SHOWN = {"degrees": (-1.0, 1.0)}
 CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 _MAX_BARS = 120
+_SCALE_WIDTH = 640.0  # its words can be read beside the result, and on a phone
 
 
 def centiloid_scale(
@@ -43,15 +44,15 @@ def centiloid_scale(
     value : CL
     scale : bands, anchors and cut-offs with their sources
     intervals : ends of 95 % intervals by what they are of, the innermost first, CL
-    band : the band of the value in words; None where none is to be read out
+    band : the band of the value in words; None where none is to be read, and all are faint
 
     Returns
     -------
     Figure
     """
-    axis = Axis(scale.low, scale.high)
+    axis = Axis(scale.low, scale.high, 16, _SCALE_WIDTH - 16)
     top = 38.0
-    parts = [bands(axis, scale, top, 26, label_y=top + 18)]
+    parts = [bands(axis, scale, top, 26, label_y=top + 18, faint=band is None)]
     for tick in axis.ticks(25):
         at = axis.at(tick)
         parts += [
@@ -79,16 +80,21 @@ def centiloid_scale(
         f"Its 95 % interval of {name} is {number(low)} to {number(high)} CL. "
         for name, (low, high) in intervals.items()
     )
+    bars = ("Bar", "dashed")
+    spans = "; ".join(
+        f"{bar}: 95 % interval of {name}" for bar, name in zip(bars, intervals, strict=False)
+    )
     placed = "" if band is None else f"The value lies in the band {band}. "
     texts = Words.of(
         "scale",
         value=number(value),
         source=scale.source.short,
+        spans=f" {spans}." if spans else "",
         placed=placed,
         between=between,
         bands=listed,
     )
-    return chart(texts, height, parts)
+    return chart(texts, height, parts, _SCALE_WIDTH)
 
 
 def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top: float) -> Markup:
@@ -104,7 +110,7 @@ def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top
         y = top - 6
         form = f"M{low} {y - height:g}v{2 * height}m0 -{height}H{high}m0 -{height}v{2 * height}"
         pin = tag("path", class_="span" if height == 5 else "span outer", d=form) + pin
-    place = "end" if at > 690 else "mid" if at > 60 else ""
+    place = "end" if at > axis.end - 54 else "mid" if at > 60 else ""
     return pin + tag("text", f"{number(value)} CL", class_=f"strong {place}".strip(), x=at, y=16)
 
 
@@ -224,7 +230,9 @@ def regional_bars(regions: Sequence[RegionValue], atlas: str, top: float) -> Fig
     left_out = f" The {rest} regions with the lowest uptake are only in the table." if rest else ""
     ranked = sorted(shown, key=lambda region: -region.suvr)[:3]
     highest = ", ".join(f"{region.name} {number(region.suvr, 2)}" for region in ranked)
-    parts.insert(0, tag("text", f"SUVR (cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14))
+    parts.insert(
+        0, tag("text", f"SUVR (whole cerebellum = 1), 0 to {top:g}", class_="muted", x=4, y=14)
+    )
     texts = Words.of(
         "regions",
         atlas,

@@ -165,14 +165,12 @@ class FigureMaker:
         -------
         list of Item
         """
-        draw: dict[str, Callable[[ScanRecord], Figure]] = {
-            "suvr": self._uptake,
-            "vois": self._regions,
-        }
+        draw: dict[str, Callable[[ScanRecord], Figure]]
         if record.t1w_source is None:
-            draw["deformation"] = self._deformation
+            draw = {"vois": self._regions, "deformation": self._deformation}
         else:
-            draw |= {"alignment": self._alignment, "coverage": self._coverage}
+            draw = {"alignment": self._alignment, "vois": self._regions, "coverage": self._coverage}
+        draw["suvr"] = self._uptake
         return [self._drawn(name, partial(make, record)) for name, make in draw.items()]
 
     def of_t1w(self, record: ScanRecord) -> list[Item]:

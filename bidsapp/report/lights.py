@@ -151,4 +151,4 @@ def in_words(verdict: Verdict, row: Mapping[str, Any]) -> str:
         return f"usual is {low} to {high}{unit}"
     if verdict.highest is not None:
         return f"{'within' if good else 'above'} the limit of {high}{unit}"
-    return f"at least {low}{unit}" if good else f"below the least good value of {low}{unit}"
+    return f"at least {low}{unit}" if good else f"below the limit of {low}{unit}"

@@ -97,7 +97,9 @@ def places(layout: Layout) -> Markup:
         labels.append(_words(first.left + 8, first.top + 30, first.ends[0], size=30))
         right = last.left + last.width - 8
         labels.append(_words(right, last.top + 30, last.ends[1], size=30, anchor="end"))
-    words = "L, R: left and right of the participant; P, A: back and front"
+    words = (
+        "L, R: left and right of the participant (neurological convention); P, A: back and front"
+    )
     note = _words(10, layout.shape[0] + 92, words, size=20, colour=_MUTED)
     return join([*labels, note])
 
@@ -139,7 +141,7 @@ def colour_bar(layout: Layout, colours: str, top: float) -> Markup:
     """
     ticks = [*np.arange(0, top - 0.3, 0.5), top]
     marks = [(float(tick) / top, f"{tick:g}") for tick in ticks]
-    return scale_bar(layout, colours, "SUVR (cerebellum = 1)", marks)
+    return scale_bar(layout, colours, "SUVR (whole cerebellum = 1)", marks)
 
 
 def scale_bar(
@@ -184,7 +186,7 @@ def _row_ends(layout: Layout) -> Iterator[tuple[Tile, Tile]]:
     """First and last tile of every run of tiles that show the same axis from left to right."""
     first = last = layout.tiles[0]
     for tile in layout.tiles[1:]:
-        if (tile.top, tile.ends) != (first.top, first.ends):
+        if (tile.top, tile.axis, tile.ends) != (first.top, first.axis, first.ends):
             yield first, last
             first = tile
         last = tile

@@ -11,7 +11,7 @@ from typing import Any
 from bidsapp import __version__
 from bidsapp.bids.entities import RAW_ENTITIES, join_entities
 from bidsapp.core.parallel import each
-from bidsapp.core.quality import Flag, doubts_number
+from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.display import display_of, lookup
 from bidsapp.data.literature import Band, Citation, scale
@@ -23,6 +23,7 @@ from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.record.about import age_of, dose_of, reconstruction_of, scanner_of, sex_of
 from bidsapp.record.tracers import tracer_title
 from bidsapp.record.transforms import Entities, t1w_entities
+from bidsapp.record.verdicts import by_weight, is_doubtful
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
     VOI_BITS,
@@ -111,16 +112,15 @@ class ScanView:
 
     @property
     def verdict(self) -> str:
-        """``ok``, ``check`` (a result with flags), ``failed``, ``incomplete`` or ``skipped``."""
+        """Status; of a result with flags ``check``, or ``doubt`` if one doubts the number."""
         if self.is_ok and self.record.flags:
-            return "check"
+            return "doubt" if is_doubtful(self.record.flags) else "check"
         return self.record.status.value
 
     @property
-    def flags(self) -> list[Flag]:
-        """Flags, those that doubt the number first."""
-        limits = read_table("limits")
-        return sorted(self.record.flags, key=lambda flag: not doubts_number([flag], limits))
+    def flags(self) -> list[tuple[Flag, bool]]:
+        """Flags, and whether each puts the number in doubt; those that do come first."""
+        return [(flag, is_doubtful([flag])) for flag in by_weight(self.record.flags)]
 
     @property
     def band(self) -> Band | None:

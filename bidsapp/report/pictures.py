@@ -18,7 +18,7 @@ from bidsapp.core.anatomy.priors import TissuePriors
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.volume import Volume, mask_centre
 from bidsapp.data.display import ReadScale, coloured, colours_in_words, display_of
-from bidsapp.report.figure import NOTHING, Figure, Layer, Words, title_of
+from bidsapp.report.figure import NOTHING, Figure, Layer, Words
 from bidsapp.report.image_frame import ImageFrame
 from bidsapp.report.lines import (
     FOOTER_PX,
@@ -114,7 +114,7 @@ def suvr_over_anatomy(
         as_layer("T1w", grey),
     )
     words = Words.of(
-        "suvr",
+        "glance" if glance else "suvr",
         below=below,
         where=where,
         colours=colours_in_words(display.over_colours),
@@ -124,8 +124,6 @@ def suvr_over_anatomy(
         scale=read.words,
     )
     words = replace(words, caption=words.caption.rstrip())
-    if glance:
-        words = replace(words, name="glance", title=title_of("glance"))
     return framed(layout, words, layers=layers[:2] if glance else layers)
 
 

@@ -16,6 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bidsapp.data import read_table
 from bidsapp.plain import count, plain
 
+_STATUS = {"ok": "quantified", "failed": "failed", "incomplete": "not finished",
+           "skipped": "left out"}  # fmt: skip
+
 
 def render(template: str, **context: Any) -> str:
     """Fill ``templates/<template>.j2`` with values; strings are escaped as HTML.
@@ -124,6 +127,26 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def sentence(text: str) -> str:
+    """Text as a sentence: a capital at its beginning unless that is a name, a full stop, 5 %.
+
+    Parameters
+    ----------
+    text : clause or sentence
+
+    Returns
+    -------
+    str
+
+    >>> sentence("head moved (5%): look"), sentence("a.json: x is missing")
+    ('Head moved (5\\xa0%): look.', 'a.json: x is missing.')
+    """
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    ended = begun if not begun or begun[-1] in ".!?" else f"{begun}."
+    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", ended)
+
+
 def outcome(statuses: Iterable[str]) -> str:
     """Count the scans by status, in words.
 
@@ -139,13 +162,7 @@ def outcome(statuses: Iterable[str]) -> str:
     '2 quantified, 1 left out'
     """
     counts = Counter(map(str, statuses))
-    words = {
-        "ok": "quantified",
-        "failed": "failed",
-        "incomplete": "not finished",
-        "skipped": "left out",
-    }
-    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])
+    return ", ".join(f"{counts[key]} {word}" for key, word in _STATUS.items() if counts[key])
 
 
 def _placement(method: str) -> str:
@@ -172,5 +189,7 @@ def _environment() -> Environment:
     environment.filters["number"] = number
     environment.filters["many"] = count
     environment.filters["outcome"] = outcome
+    environment.filters["status"] = _STATUS.get
+    environment.filters["sentence"] = sentence
     environment.filters["placement"] = _placement
     return environment

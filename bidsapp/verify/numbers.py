@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from bidsapp import __version__
 from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
-from bidsapp.data import mni_grid, read_table
+from bidsapp.data import mni_grid
 from bidsapp.data.calibrations import regional_scale, scale_for
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.tracers import tau_tracers
@@ -28,7 +27,7 @@ from bidsapp.record import RECORD_SUFFIX, ScanRecord
 from bidsapp.record.codec import plain
 from bidsapp.record.parts import scale_part
 from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
-from bidsapp.record.verdicts import judged
+from bidsapp.record.verdicts import is_doubtful, judged
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_space, tissues_at
 from bidsapp.steps.quantifying import QuantificationOptions, quantified
@@ -206,7 +205,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     flags = {flag.code for flag in derived.flags}
     stored_flags = {flag.code for flag in record.flags}
     again = {key: getattr(derived, key) for key in _DERIVED}
-    again["band"] = None if doubts_number(record.flags, read_table("limits")) else derived.band
+    again["band"] = None if is_doubtful(record.flags) else derived.band
     if other_way:
         again = _of_image(again, scan, way)
     elif "calibration" in _own(scan):

@@ -15,6 +15,7 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.cli.logs import Progress
 from bidsapp.cli.plan_table import print_plan
 from bidsapp.cli.summary import print_summary, summary_cells
+from bidsapp.core.quality import Flag
 from bidsapp.record import find_records
 from bidsapp.report.lights import lights
 from bidsapp.settings import Filters, Processing
@@ -45,6 +46,12 @@ def test_a_line_has_value_interval_quality_flags_and_page(records):
         "1.250", "3.1 CenTauRz",
     )  # fmt: skip
     assert summary_cells(records[2])[6:8] == ("n/a", "failed (BadDataError)")
+
+
+def test_flags_that_doubt_the_number_come_first(records):
+    flags = tuple(Flag(code, "Look.") for code in ("stated", "pet-offset", "units"))
+    cells = summary_cells(replace(records[0], flags=flags))
+    assert cells[7] == "pet-offset, stated, units"
 
 
 def test_the_table_says_how_many_and_where(records, tmp_path, monkeypatch):

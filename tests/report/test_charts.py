@@ -35,10 +35,11 @@ def test_every_value_has_one_band(value, band):
 
 
 def test_bands_cover_the_scale_without_gaps():
-    root = ElementTree.fromstring(centiloid_scale(50, scale()).standalone().encode())
+    figure = centiloid_scale(50, scale())
+    root = ElementTree.fromstring(figure.standalone().encode())
     bands = [r for r in root.iter(SVG + "rect") if r.get("class", "").startswith("band-")]
     edges = [(float(r.get("x")), float(r.get("x")) + float(r.get("width"))) for r in bands]
-    axis = Axis(scale().low, scale().high)
+    axis = Axis(scale().low, scale().high, 16, figure.width - 16)
     assert edges[0][0] == axis.start and edges[-1][1] == pytest.approx(axis.end)
     for (_, end), (start, _) in pairwise(edges):
         assert start == pytest.approx(end, abs=0.11)
@@ -58,7 +59,8 @@ def test_both_intervals_are_drawn_and_told():
     figure = centiloid_scale(50, scale(), intervals, "above 30")
     assert "in the band above 30" in figure.alt
     assert "The value lies" not in centiloid_scale(50, scale(), intervals).alt
-    axis = Axis(scale().low, scale().high)
+    assert "Bar: 95 % interval of a rescan; dashed: 95 % interval of PiB." in figure.caption
+    axis = Axis(scale().low, scale().high, 16, figure.width - 16)
     spans = elements(figure, "path", "span")
     assert [span.get("class") for span in spans] == ["span outer", "span"]
     for span, (low, high) in zip(spans[::-1], intervals.values(), strict=True):
@@ -68,6 +70,12 @@ def test_both_intervals_are_drawn_and_told():
     assert "95 % interval of a rescan is 45.0 to 55.0 CL" in figure.alt
     assert "95 % interval of PiB is 40.0 to 62.0 CL" in figure.alt
     assert not elements(centiloid_scale(50, scale()), "path", "span")
+
+
+def test_bands_are_faint_where_none_is_to_be_read():
+    for band, faint in (("above 30", False), (None, True)):
+        (low,) = elements(centiloid_scale(50, scale(), band=band), "rect", "band-low")
+        assert ("faint" in low.get("class")) is faint
 
 
 def test_every_source_has_a_doi():

@@ -130,7 +130,7 @@ def test_a_scan_without_models_has_a_page(tmp_path, stored):
             "geometric transfer matrix",
         ),
         ({"done": True, "suvr": {"<b>": {"wc": 2.345}}}, "<b>"),
-        ({"done": False, "reason": "no resolution known"}, "no resolution known"),
+        ({"done": False, "reason": "no resolution known"}, "No resolution known."),
     ],
 )
 def test_partial_volume_is_told(tmp_path, stored, words):

@@ -53,7 +53,11 @@ def page(page_path):
 def test_the_result_comes_first_with_band_and_source(page_path, page):
     assert page_path.name == "sub-01.html"
     words = page.words
-    assert words.index("121.2") < words.index("Evidence") < words.index("Methods, ready to paste")
+    # the answer, whether it lies in the right place, the details
+    order = ("121.2", "Uptake at a glance.", "PET to T1w.", "Field of view.",
+             "Cortex from outside.", "Mean, kBq/ml", "Methods, ready to paste")  # fmt: skip
+    places = [words.index(one) for one in order]
+    assert places == sorted(places)
     assert "Collij et al. 2024" in words
     for value in ("1.80", "2.00", "1.70", "1.29"):  # wc, cg, wcb, pons
         assert value in words
@@ -193,7 +197,8 @@ def test_the_interval_that_reaches_across_bands_is_named(tmp_path, kind, crossed
     write(tmp_path, record, SCAN)
     words = read(write_page(tmp_path, "01")).words
     (sentence,) = [one for one in words.split(". ") if "reaches across" in one]
-    assert f"interval of {name}" in sentence
+    assert f"Indeterminate: the interval of {name}" in sentence
+    assert words.index("Indeterminate") < words.index("intermediate range")
     assert f"across {' and '.join(map(str, crossed))} CL" in sentence
 
 
@@ -214,6 +219,7 @@ def test_no_band_where_the_number_is_in_doubt(tmp_path, code):
     write(tmp_path, finished_record(SCAN, centiloid=5.0, flags=[flag]), SCAN)
     words = read(write_page(tmp_path, "01")).words
     assert "No band is given" in words and "Below 10 CL: excludes" not in words
+    assert "value in doubt, 1 flag" in words and f"Value in doubt. Look. {code}" in words
 
 
 def test_a_tau_scan_shows_its_own_scales(tmp_path):
@@ -222,7 +228,8 @@ def test_a_tau_scan_shows_its_own_scales(tmp_path):
                "calibration": {"calibrated": False}}  # fmt: skip
     write(tmp_path, finished_record(SCAN, **changes), SCAN)
     words = read(write_page(tmp_path, "01")).words
-    assert "CenTauRz" in words and "3.25" in words and "No Centiloid" not in words
+    assert words.index("3.2CenTauRz") < words.index("Uptake at a glance")
+    assert "1.40" in words and "No Centiloid" not in words
     assert "used for CL" not in words and "this tracer no equation of CenTauR" in words
 
 
@@ -253,7 +260,7 @@ def test_a_scan_without_t1w_is_shown_on_the_template(derivatives, tmp_path):
     page = read(write_page(tmp_path, "01"))
     assert n_layers(page) == 2 + 3 + 1 + 2 + 3 and "no such image" not in page.words
     assert "for the participant has none" in page.words
-    assert "has no room for the frames" in page.words
+    assert "The frames of this scan are not in the page" in page.words
 
 
 def test_a_figure_of_a_scan_that_failed_since_is_gone(derivatives, tmp_path):
@@ -283,7 +290,7 @@ def test_flags_that_doubt_the_number_come_first(tmp_path):
     flags = [{"code": code, "message": "look"} for code in codes]
     write(tmp_path, finished_record(SCAN, flags=flags), SCAN)
     words = read(write_page(tmp_path, "01")).words
-    order = sorted(codes, key=lambda code: words.index(f"Look {code}"))
+    order = sorted(codes, key=lambda code: words.index(f"Look. {code}"))
     assert order == ["pet-offset", "pet-t1w-distance", "units", "stated"]
 
 
@@ -311,6 +318,7 @@ def test_a_scan_without_result_says_what_happened_and_what_to_do(tmp_path, statu
     assert "FrameDuration is missing; add it" in page.words
     assert "What happened" in page.words and "What to do" in page.words
     assert "121.2" not in page.words and "quantified" not in lede
+    assert "Methods" not in page.words  # nothing was measured
     assert not page.all("image")
 
 

@@ -13,6 +13,7 @@ from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import read_table
 from bidsapp.data.display import ReadScale, display_of, lookup, read_scale
 from bidsapp.data.tracers import tracers
+from bidsapp.report.lines import places
 from bidsapp.report.mosaic import lay_out
 from bidsapp.report.pictures import field_of_view, suvr_over_anatomy, tissue_maps, tissue_on_pet
 
@@ -57,6 +58,13 @@ def test_what_readers_scale_by_lies_at_nine_tenths(code):
     if code in (None, "FMM", "FBB", "FBP"):
         scale = read_scale(code, lambda _: None)
         assert scale.top == display_of(code).top and "not known" in scale.words
+
+
+def test_in_a_row_every_plane_has_its_own_left_and_right():
+    cuts = {"axial": (6, 9), "coronal": (0,), "sagittal": (2,)}
+    row = lay_out((-18, -28, -8), (16, 20, 16), cuts, one_row=True)
+    words = places(row)
+    assert [words.count(f">{end}<") for end in "LRPA"] == [2, 2, 1, 1]
 
 
 @one_orientation
@@ -149,5 +157,5 @@ def test_what_the_pet_did_not_see_is_red(tiny_volume):
 @one_orientation
 def test_left_and_right_scale_and_units_stand_on_the_picture(tiny_volume):
     text = suvr_over_anatomy(tiny_volume, tiny_volume, LAYOUT, "PIB").standalone()
-    for words in (">L<", ">R<", ">P<", ">A<", "SUVR (cerebellum = 1)", ">3.1<", "z = +5 mm"):
+    for words in (">L<", ">R<", ">P<", ">A<", "SUVR (whole cerebellum = 1)", ">3.1<", "z = +5 mm"):
         assert words in text
