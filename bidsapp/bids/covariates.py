@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from bidsapp.bids.values import is_number, number_in
 from bidsapp.data import read_table
+from bidsapp.data.series_texts import is_unknown
 
 Row = Mapping[str, str | None]
 
@@ -18,6 +20,7 @@ WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
 # Others are another unit, a code for a missing value (0, -4, 999) or a mistake.
 _AGE_YEARS = (10.0, 120.0)
 _WEIGHT_KG = (2.0, 300.0)
+_UNIT_KG = {r"kgs?|kilos?|kilogram(me)?s?": 1.0, r"lbs?|pounds?": 0.45359237}
 _AGE = re.compile(r"0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
 
 # More of a moment than its year: in figures, or with a month by name, anywhere in a text; with day
@@ -149,14 +152,55 @@ def weight_kg(value: Any) -> float | None:
 
     Parameters
     ----------
-    value : number, or text with a point or a comma
+    value : number, or text with a point or a comma, in kg where no unit stands behind it
 
     Returns
     -------
     float or None
         kg.
+
+    Examples
+    --------
+    >>> weight_kg("77,5kg"), weight_kg("200 lb"), weight_kg("12 st")
+    (77.5, 90.718474, None)
     """
-    return _within(value, _WEIGHT_KG)
+    scale = 1.0
+    if isinstance(value, str) and (
+        match := re.fullmatch(r"([^a-z]*\d)(\W*(?!e[+-]?\d)[a-z].*)", value, re.I)
+    ):
+        scale, value = _unit_kg(match[2]), match[1]
+    number = _within(value, (-math.inf, math.inf))
+    return None if number is None else _within(scale * number, _WEIGHT_KG)
+
+
+def _unit_kg(text: str) -> float:
+    """What one of a unit is in kg; 0 where it is no unit of weight that people are weighed in."""
+    words = re.findall("[a-z]+", text.lower())
+    known = (kg for word in words for name, kg in _UNIT_KG.items() if re.fullmatch(name, word))
+    return next(known, 0.0)
+
+
+def with_units(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]:
+    """A row with the unit behind each weight whose column has one in the dictionary of the table.
+
+    Parameters
+    ----------
+    row : values by column
+    dictionary : of the table, as ``participants.json``
+
+    Returns
+    -------
+    dict of str or None
+    """
+    described = {name.lower(): about for name, about in dictionary.items()}
+    changed = dict(row)
+    for name, value in row.items():
+        about = described.get(name.lower())
+        unit = about.get("Units") if isinstance(about, dict) else None
+        bare = value is not None and value[-1:].isdigit()
+        if name.lower() in WEIGHT_COLUMNS and bare and re.search("[A-Za-z]", str(unit or "")):
+            changed[name] = value if is_unknown(unit) else f"{value} {unit}"
+    return changed
 
 
 def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:

@@ -24,12 +24,12 @@ from bidsapp.bids.raw_dataset import (
     RawImage,
     is_wanted,
     read_object,
+    table_dictionary,
 )
 from bidsapp.bids.raw_names import DATATYPES, UnusedImage, problem_of, suffix_of
 from bidsapp.data.sentences import worded
 from bidsapp.errors import (
     BadDataError,
-    CentipetError,
     InvalidBidsError,
     NoInputError,
     NoMatchError,
@@ -113,12 +113,7 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
         ``participant`` and ``session``: ``participants.json`` and ``sessions.json``, empty when
         there is none that can be read.
     """
-    facts: dict[str, Any] = {}
-    for level in ("participant", "session"):
-        try:
-            facts[level] = read_object(bids_dir / f"{level}s.json")
-        except CentipetError:
-            facts[level] = {}
+    facts = {level: table_dictionary(bids_dir, level) for level in ("participant", "session")}
     listed = raw_tables.participants(bids_dir).rows
     people = {f"sub-{label}" for label in people_in(bids_dir)}
     people |= {name for name in listed if name.startswith("sub-")}

@@ -24,6 +24,7 @@ from bidsapp.bids.covariates import (
     first_known,
     unread_covariates,
     weight_kg,
+    with_units,
     without_dates,
 )
 from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
@@ -351,8 +352,17 @@ class RawDataset:
         }
 
     def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:
-        """Rows of the session and of the participant."""
-        return without_dates(self._session_row(image)), without_dates(self._participant_row(image))
+        """Rows of the session and of the participant, weights with the units of their columns."""
+        rows = {"session": self._session_row(image), "participant": self._participant_row(image)}
+        return tuple(
+            with_units(without_dates(row), self._dictionaries[level]) for level, row in rows.items()
+        )
+
+    @cached_property
+    def _dictionaries(self) -> dict[str, dict[str, Any]]:
+        return {
+            level: table_dictionary(self.bids_dir, level) for level in ("session", "participant")
+        }
 
     def _scans(self, image: RawImage) -> dict[str, dict[str, str]]:
         return raw_tables.scans(image.path.parent.parent, self.bids_dir).rows
@@ -457,6 +467,25 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadDataError(f"{path}: must hold one JSON object of names and values")
     return content
+
+
+def table_dictionary(bids_dir: Path, level: str) -> dict[str, Any]:
+    """``participants.json`` or ``sessions.json`` at the root of a raw dataset.
+
+    Parameters
+    ----------
+    bids_dir : root
+    level : ``participant`` or ``session``
+
+    Returns
+    -------
+    dict
+        Empty when there is none that can be read.
+    """
+    try:
+        return read_object(bids_dir / f"{level}s.json")
+    except CentipetError:
+        return {}
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

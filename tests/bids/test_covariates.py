@@ -1,5 +1,7 @@
 """Ages, weights and dates of raw tables, as people write them."""
 
+import json
+
 import pytest
 
 from bidsapp.bids.covariates import age_years, holds_date, weight_kg
@@ -57,10 +59,12 @@ def test_an_age_is_that_of_an_adult(text, age):
 
 @pytest.mark.parametrize(
     ("value", "weight"), [(80, 80), ("80,5", 80.5), ("8e1", 80), ("0", None), (72000, None),
-                          ("heavy", None), (True, None), (None, None)],
+                          ("heavy", None), (True, None), (None, None), ("77.5kg", 77.5),
+                          ("80 (kg)", 80), ("150 lbs", 68.0388555), ("154 Pounds", 69.85322498),
+                          ("80000 g", None), ("12 st", None), ("about 80", None)],
 )  # fmt: skip
 def test_a_weight_is_one_in_kg(value, weight):
-    assert weight_kg(value) == weight
+    assert weight_kg(value) == pytest.approx(weight)
 
 
 @pytest.fixture
@@ -88,6 +92,24 @@ def test_a_decimal_comma_is_read(planned):
     scan = planned("participant_id;age;weight\nsub-1;72,5;80,5\n")
     assert not [flag for flag in scan.flags if flag.code == "covariates"]
     assert scan.suv_factor == pytest.approx(80.5e3 / 300e6)
+
+
+@pytest.mark.parametrize(
+    ("units", "cell", "factor"),
+    [("lb", "150", 68.0389), ("kilograms", "80,5", 80.5), ("lb", "80 kg", 80), ("n/a", "80", 80)],
+)
+def test_the_unit_of_a_weight_is_that_of_its_column(raw, planned, units, cell, factor):
+    (raw.root / "participants.json").write_text(json.dumps({"Weight": {"Units": units}}))
+    scan = planned(f"participant_id\tweight\nsub-1\t{cell}\n")
+    assert not [flag for flag in scan.flags if flag.code == "covariates"]
+    assert scan.suv_factor == pytest.approx(factor * 1e3 / 300e6)
+
+
+def test_a_weight_in_another_unit_is_told_and_not_used(raw, planned):
+    (raw.root / "participants.json").write_text('{"weight": {"Units": "stone"}, "age": "years"}')
+    scan = planned("participant_id\tweight\nsub-1\t12\n")
+    (flag,) = [flag for flag in scan.flags if flag.code == "covariates"]
+    assert "'12 stone', which is not a weight in kg" in flag.message and scan.suv_factor is None
 
 
 def test_a_date_that_cannot_be_read_is_told(raw):
@@ -147,7 +169,8 @@ def test_the_begin_of_treatment_reaches_the_group_level_and_no_table(planned):
 
 
 @pytest.mark.parametrize(
-    ("value", "n_told"), [("80 kg", 1), (80000, 1), ("80", 0), (0, 0), ("n/a", 0), (None, 0)]
+    ("value", "n_told"),
+    [("80 st", 1), ("80 kg", 0), (80000, 1), ("80", 0), (0, 0), ("n/a", 0), (None, 0)],
 )
 def test_a_weight_of_the_sidecar_that_cannot_be_one_is_told(raw, value, n_told):
     raw.t1w("sub-1")
