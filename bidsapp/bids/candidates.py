@@ -85,7 +85,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     tracer, flags = _find_tracer(pet, sidecar, processing)
     if reason := unquantifiable(sidecar, pet.entities):
         raise NotQuantifiable(reason, tracer.code)
-    unread, n_frames = None, len(as_list(sidecar.get("FrameDuration")))  # as stated
+    unread, n_frames = None, _n_frames(sidecar)
     try:
         shape, grid = read_geometry(pet.path)
         n_frames = shape[3] if len(shape) > 3 else 1
@@ -104,6 +104,11 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     flags += (*timing.findings, *kind_findings(sidecar, pet.entities), *flags_of(sidecar))
     in_window = is_in_window(pet, tracer, timing, processing)
     return Candidate(pet, tracer, timing, flags, in_window, unread)
+
+
+def _n_frames(sidecar: Mapping[str, Any]) -> int:
+    """Frames of an image by its sidecar, where those of zero length are none."""
+    return sum(length != 0 for length in as_list(sidecar.get("FrameDuration"))) or 1
 
 
 def _coarse(grid: Grid) -> tuple[Flag, ...]:

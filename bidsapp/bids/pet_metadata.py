@@ -20,7 +20,7 @@ from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
     in_seconds,
-    without_surplus,
+    settled_frames,
 )
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, number_in, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
@@ -181,7 +181,7 @@ def _timing(
     sidecar: Mapping[str, Any], n_frames: int, window_s: tuple[float, float] | None
 ) -> PetTiming:
     sidecar, about_time = in_seconds(sidecar, window_s)
-    sidecar, dropped = without_surplus(sidecar, n_frames)
+    sidecar, dropped = settled_frames(sidecar, n_frames)
     field = _Reader(sidecar)
     duration = field.numbers("FrameDuration", n_frames)
     starts, findings = _frame_starts(field, n_frames)

@@ -74,10 +74,11 @@ def in_seconds(
     return fitting[0], [worded_flag("frame-times", "unit", unit=unit, keys=", ".join(changed))]
 
 
-def without_surplus(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
-    """Drop frames of zero length, and the end of the last frame among the starts.
+def settled_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]]:
+    """Frames as the image has them, where a sidecar lists more, or ends for lengths.
 
-    Only those that the image does not have.
+    Frames of zero length, and the end of the last frame among the starts, are dropped where the
+    image does not have them; ends of frames in ``FrameDuration`` become lengths.
 
     Parameters
     ----------
@@ -89,6 +90,9 @@ def without_surplus(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag
     (Sidecar, list of Flag)
     """
     durations, starts = (as_list(sidecar.get(key)) for key in _FRAMES)
+    if lengths := _lengths_of_ends(starts, durations):
+        flag = worded_flag("frame-times", "ends", n=len(lengths))
+        return {**sidecar, "FrameDuration": lengths}, [flag]
     if len(durations) == n_frames and _are_edges(starts, durations):
         flag = worded_flag("frame-times", "edges", n=n_frames)
         return {**sidecar, "FrameTimesStart": starts[:-1]}, [flag]
@@ -106,6 +110,30 @@ def without_surplus(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag
     }
     flag = worded_flag("frame-times", "empty", n=len(durations) - n_frames)
     return {**sidecar, **changed}, [flag]
+
+
+def _lengths_of_ends(starts: Sequence[Any], durations: Sequence[Any]) -> list[float]:
+    """Lengths of frames whose ends stand for them; empty where they do not, or need not.
+
+    As lengths they must overlap, and as ends, on the clock of the starts or from the first frame
+    on, touch the next frame.
+    """
+    if len(starts) != len(durations) or not all(map(is_number, (*starts, *durations))):
+        return []
+    if _steps_fit(starts, durations):
+        return []
+    for offset in (0.0, starts[0]):
+        lengths = [end + offset - start for start, end in zip(starts, durations, strict=True)]
+        edges = [*starts, starts[-1] + lengths[-1]]
+        if min(lengths) > _ROUNDING_S and _are_edges(edges, lengths):
+            return lengths
+    return []
+
+
+def _steps_fit(starts: Sequence[float], durations: Sequence[float]) -> bool:
+    """Whether every frame ends before the next one begins."""
+    steps = (after - before for before, after in pairwise(starts))
+    return all(step >= d - _ROUNDING_S for step, d in zip(steps, durations, strict=False))
 
 
 def _are_edges(starts: Sequence[Any], durations: Sequence[Any]) -> bool:
@@ -210,8 +238,7 @@ def _fits(sidecar: Sidecar, window_s: tuple[float, float] | None) -> bool:
     starts, durations = frames
     if not all(0.5 <= d <= MAX_FRAME_S for d in durations):
         return False
-    steps = (after - before for before, after in pairwise(starts))
-    if any(step < d - _ROUNDING_S for step, d in zip(steps, durations, strict=False)):
+    if not _steps_fit(starts, durations):
         return False
     end = starts[-1] + durations[-1]
     if not -LATE_INJECTION_S <= starts[0] <= end <= MAX_UPTAKE_S:

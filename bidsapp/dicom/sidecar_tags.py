@@ -21,7 +21,7 @@ from bidsapp.bids.sidecar_times import (
     clock_doubt,
     decay_reference,
     in_seconds,
-    without_surplus,
+    settled_frames,
 )
 from bidsapp.bids.values import UNDATED, as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
@@ -161,7 +161,7 @@ def _as_bids_counts(
         sidecar, units = in_seconds(sidecar, None if tracer is None else tracer.window_s)
     except BadDataError as error:  # the times may be stated, or no PET
         return sidecar, (str(error),)
-    sidecar, empty = without_surplus(sidecar, n_frames)
+    sidecar, empty = settled_frames(sidecar, n_frames)
     return sidecar, tuple(finding.message.rstrip(".") for finding in (*units, *empty))
 
 

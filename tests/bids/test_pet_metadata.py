@@ -12,6 +12,7 @@ from bidsapp.bids.pet_metadata import (
     read_timing,
     suv_factor,
 )
+from bidsapp.bids.sidecar_times import settled_frames
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.errors import BadDataError
 
@@ -122,6 +123,28 @@ def test_durations_in_minutes_are_recognised(pet_sidecar):
     times = {"FrameTimesStart": [5400, 5700, 6000], "FrameDuration": [5, 5, 5]}
     with pytest.raises(BadDataError, match="in minutes"):
         read_timing(pet_sidecar | times, PET, 3)
+
+
+@pytest.mark.parametrize("ends", [[5700, 6000, 6600], [300, 600, 1200]])
+def test_ends_of_frames_are_read_as_such_where_lengths_would_overlap(pet_sidecar, ends):
+    times = {"FrameTimesStart": [5400, 5700, 6000], "FrameDuration": ends}
+    timing = read_timing(pet_sidecar | times, PET, 3)
+    assert timing.frame_duration_s == (300, 300, 600)
+    (finding,) = timing.findings
+    assert finding.code == "frame-times" and "when each of the 3 frames ends" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("starts", "durations"),
+    [
+        ([0, 300], [300, 600]),
+        ([5400, 5700, 6000], [600, 600, 600]),
+        ([0, 300, 600], [300, 500, 800]),
+    ],
+)
+def test_lengths_that_may_be_lengths_stay(starts, durations):
+    sidecar = {"FrameTimesStart": starts, "FrameDuration": durations}
+    assert settled_frames(sidecar, len(starts)) == (sidecar, [])
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,16 @@ def test_a_window_whose_files_are_not_fetched_is_planned_as_one(raw):
     assert len(failure.planned.files[0]) == 4 and codes(failure.planned) == []
 
 
+def test_a_frame_of_zero_length_of_an_image_that_is_not_fetched_is_none(raw):
+    raw.t1w("sub-1")
+    pet = raw.pet("sub-1", FrameTimesStart=[5400, 6600], FrameDuration=[1200, 0])
+    pet.unlink()
+    pet.symlink_to("../../.git/annex/objects/aa/b")
+    [failure] = plan_of(raw).failures
+    assert failure.message.endswith("is a link to an image that is not there; fetch its content")
+    assert codes(failure.planned) == ["frame-times"]
+
+
 def test_parts_of_other_units_do_not_join(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1_run-1", **EARLY, Units="SUV")
