@@ -1,4 +1,4 @@
-"""Keys of sidecars in whatever case they are written."""
+"""Keys of sidecars in whatever case they are written, and as drafts of BIDS had them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bidsapp.plain import some
 
 _MOST_NAMED = 5
 CASE = "sidecar-case"
-"""Code of the flag of keys in another case."""
+"""Code of the flag of keys that are written otherwise."""
 
 
 def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Content of a sidecar with the keys that are read here in the case that BIDS gives them.
+    """Content of a sidecar with the keys that are read here as BIDS writes them.
 
-    Keys in another case are flagged.
+    Keys in another case, or as a draft had them, are flagged.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
     Raises
     ------
     BadDataError
-        A key stands there in several cases with different values.
+        A key stands there in several spellings with different values.
     """
     content: dict[str, Any] = {}
     written: dict[str, str] = {}
@@ -73,5 +73,6 @@ def read_keys() -> frozenset[str]:
 
 @cache
 def _by_letters() -> dict[str, str]:
-    """Keys that are read, by their letters in lower case."""
-    return {key.lower(): key for key in read_keys()}
+    """Keys that are read, by their letters in lower case; drafts wrote ``Unit`` for ``Units``."""
+    drafts = {key.removesuffix("s").lower(): key for key in read_keys() if key.endswith("Units")}
+    return drafts | {key.lower(): key for key in read_keys()}

@@ -30,6 +30,18 @@ def test_the_right_key_has_its_value_whatever_its_case():
     assert "sub-1_pet.json has frametimesstart, UNITS" in flag.message
 
 
+def test_units_are_read_as_drafts_of_the_standard_wrote_them():
+    draft = {"Unit": "Bq/ml", "InjectedRadioActivityUnit": "MBq", "FrameDurationUnit": "s"}
+    content = in_right_case(draft, SIDE)
+    (flag,) = flags_of(content)
+    assert content.keys() - {"CentiPET"} == {
+        "Units", "InjectedRadioactivityUnits", "FrameDurationUnits",
+    }  # fmt: skip
+    assert "has Unit, InjectedRadioActivityUnit, FrameDurationUnit, which BIDS" in flag.message
+    with pytest.raises(BadDataError, match="Units is 'kBq/mL' and Unit is 'Bq/ml', though both"):
+        in_right_case({"Units": "kBq/mL", **draft}, SIDE)
+
+
 @pytest.mark.parametrize("keys", [("units", "Units"), ("Units", "units")])
 def test_one_value_twice_is_one_value(keys):
     assert in_right_case(dict.fromkeys(keys, "Bq/mL"), SIDE) == {"Units": "Bq/mL"}
