@@ -212,6 +212,7 @@ def _timing(
             *about_units,
             *prefix_doubts(sidecar),
             *_plausibility(sidecar),
+            *_administration(sidecar),
             *_completeness(sidecar),
         ),
     )
@@ -541,6 +542,12 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
         return flags
     what = "an unusual dose: check" if _is_dose(dose) else "an implausible dose: correct"
     return [*flags, worded_flag("dose", "size", dose=dose, doubt=what)]
+
+
+def _administration(sidecar: Mapping[str, Any]) -> list[Flag]:
+    """An infusion, under which uptake does not follow the course that windows and equations want."""
+    mode = str(sidecar.get("ModeOfAdministration"))
+    return [worded_flag("infusion", mode=mode[:40])] if "infusion" in mode.lower() else []
 
 
 def _completeness(sidecar: Mapping[str, Any]) -> list[Flag]:

@@ -153,6 +153,7 @@ def test_lengths_that_may_be_lengths_stay(starts, durations):
         ({"ScanStart": 5000}, "frame-times"),
         ({"InjectedRadioactivity": 3.678e8}, "dose"),
         ({"Units": "SUV"}, "units"),
+        ({"ModeOfAdministration": "Bolus-Infusion"}, "infusion"),
         ({"TimeZero": "ten"}, "sidecar-incomplete"),
         ({"DecayCorrectionFactor": [1, 1]}, "decay-correction"),
         ({"DecayCorrectionFactor": [3.0, 1.5]}, "decay-correction"),
