@@ -93,7 +93,7 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
     except NoInputError as error:
         unread = error
     try:
-        timing = read_timing(sidecar, pet.path, n_frames, tracer.window_s)
+        timing = read_timing(sidecar, pet.path, n_frames, tracer.window_s, tracer.half_life_s)
     except BadDataError as error:
         if missing := missing_keys(sidecar):
             raise _incomplete(pet, missing, dataset) from error

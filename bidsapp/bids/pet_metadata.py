@@ -21,6 +21,7 @@ from bidsapp.bids.sidecar_times import (
     decay_reference,
     in_seconds,
     settled_frames,
+    starts_by_moments,
 )
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, number_in, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
@@ -149,6 +150,7 @@ def read_timing(
     pet: Path,
     n_frames: int,
     window_s: tuple[float, float] | None = None,
+    half_life_s: float | None = None,
 ) -> PetTiming:
     """Check the metadata of a PET image and turn its times into seconds after injection.
 
@@ -161,6 +163,7 @@ def read_timing(
     pet : the image, for the messages
     n_frames : length of the image's fourth axis, 1 for a volume
     window_s : uptake window of the tracer, seconds after injection; None where it is not known
+    half_life_s : of the tracer's radionuclide, None where it is not known
 
     Returns
     -------
@@ -174,18 +177,22 @@ def read_timing(
         (`bidsapp.core.frames.frames`).
     """
     with prefixed_errors(pet):
-        return _timing(sidecar, n_frames, window_s)
+        return _timing(sidecar, n_frames, window_s, half_life_s)
 
 
 def _timing(
-    sidecar: Mapping[str, Any], n_frames: int, window_s: tuple[float, float] | None
+    sidecar: Mapping[str, Any],
+    n_frames: int,
+    window_s: tuple[float, float] | None,
+    half_life_s: float | None,
 ) -> PetTiming:
     sidecar, about_time = in_seconds(sidecar, window_s)
     sidecar, dropped = settled_frames(sidecar, n_frames)
     field = _Reader(sidecar)
     duration = field.numbers("FrameDuration", n_frames)
-    starts, findings = _frame_starts(field, n_frames)
-    _check_durations(starts, duration)
+    _check_durations(duration)
+    starts, findings = _frame_starts(field, duration, half_life_s)
+    _check_minutes(starts, duration)
     injection = field.number("InjectionStart")
     _check_injection(injection, starts, duration)
     corrected = field.boolean("ImageDecayCorrected")
@@ -240,7 +247,9 @@ def missing_keys(sidecar: Mapping[str, Any]) -> list[str]:
 # --------------------------------------------------------------------------------------- times
 
 
-def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], list[Flag]]:
+def _frame_starts(
+    field: _Reader, duration: tuple[float, ...], half_life_s: float | None
+) -> tuple[tuple[float, ...], list[Flag]]:
     """Starts of the frames in s after TimeZero.
 
     dcm2niix, and hands that follow it, count FrameTimesStart from the scan instead: that is told
@@ -248,11 +257,15 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     ScanStart after TimeZero or dcm2niix signed the sidecar.
     """
     sidecar = field.sidecar
-    if n_frames == 1 and "FrameTimesStart" not in sidecar and "ScanStart" in sidecar:
+    listed, stated = (not _is_empty(sidecar.get(key)) for key in ("FrameTimesStart", "ScanStart"))
+    if len(duration) == 1 and not listed and stated:
         return (field.number("ScanStart"),), [worded_flag("frame-times", "single")]
-    starts = field.numbers("FrameTimesStart", n_frames)
-    first, stated = min(starts), not is_unknown(sidecar.get("ScanStart"))
+    starts = field.numbers("FrameTimesStart", len(duration))
+    first = min(starts)
     scan_start = field.number("ScanStart") if stated else first
+    begins = starts_by_moments(starts, duration, scan_start if stated else None, half_life_s)
+    if begins is not None:
+        return begins, [worded_flag("frame-times", "moments")]
     if first >= scan_start - _ROUNDING_S:
         late, flags = first - scan_start, []
         if late > _DECAY_TOLERANCE_S:
@@ -266,6 +279,11 @@ def _frame_starts(field: _Reader, n_frames: int) -> tuple[tuple[float, ...], lis
     raise refused("sidecar", "early-frames", start=first, scan_start=scan_start)
 
 
+def _is_empty(value: object) -> bool:
+    """Whether a key says nothing: unknown, or a list of nothing."""
+    return value == [] or is_unknown(value)
+
+
 def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     """Whether something beside FrameTimesStart proves that the scan began at ScanStart."""
     zero, acquired = (clock_seconds(sidecar.get(key)) for key in ("TimeZero", "AcquisitionTime"))
@@ -274,10 +292,14 @@ def _counts_from_scan(sidecar: Mapping[str, Any], scan_start: float) -> bool:
     return "dcm2niix" in str(sidecar.get("ConversionSoftware")).lower()
 
 
-def _check_durations(starts: tuple[float, ...], duration: tuple[float, ...]) -> None:
-    """Refuse durations in milliseconds or minutes."""
+def _check_durations(duration: tuple[float, ...]) -> None:
+    """Refuse durations in milliseconds."""
     if min(duration) < _MIN_FRAME_S or max(duration) > MAX_FRAME_S:
         raise refused("sidecar", "durations", shortest=min(duration), longest=max(duration))
+
+
+def _check_minutes(starts: tuple[float, ...], duration: tuple[float, ...]) -> None:
+    """Refuse durations in minutes."""
     steps = [after - before for before, after in pairwise(starts)]
     ratios = [step / length for step, length in zip(steps, duration, strict=False)]
     if ratios and min(ratios) > 59 and max(ratios) < 61:
@@ -545,7 +567,7 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
 
 
 def _administration(sidecar: Mapping[str, Any]) -> list[Flag]:
-    """An infusion, under which uptake does not follow the course that windows and equations want."""
+    """An infusion, under which uptake takes another course than windows and equations want."""
     mode = str(sidecar.get("ModeOfAdministration"))
     return [worded_flag("infusion", mode=mode[:40])] if "infusion" in mode.lower() else []
 

@@ -31,6 +31,7 @@ from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
 from bidsapp.bids.raw_names import UnusedImage, suffix_of
 from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
+from bidsapp.bids.values import differ
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
@@ -386,7 +387,7 @@ def _merged_sidecar(image: RawImage, bids_dir: Path) -> dict[str, Any]:
         said = alike[path.parent, len(parse_entities(path))]
         for key in content.keys() & read_keys():
             other, value = said.setdefault(key, (path, content[key]))
-            if value != content[key]:
+            if differ(value, content[key]):
                 raise refused("sidecar", "two-files", path=path, other=other.name, key=key)
         merged |= content
         for flag in farther:
@@ -492,7 +493,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Object of a JSON text; a name that stands twice must say the same both times."""
     stated: dict[str, Any] = {}
     for name, value in pairs:
-        if name in stated and stated[name] != value:
+        if name in stated and differ(stated[name], value):
             raise ValueError(f"{name} stands there twice with different values")
         stated[name] = value
     return stated

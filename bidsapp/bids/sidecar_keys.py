@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import with_flag
+from bidsapp.bids.values import differ
 from bidsapp.data import read_table
 from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError
@@ -41,7 +42,7 @@ def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
     written: dict[str, str] = {}
     for key, value in sidecar.items():
         right = _by_letters().get(key.lower(), key)
-        if right in content and content[right] != value:
+        if right in content and differ(content[right], value):
             raise BadDataError(
                 f"{path}: {written[right]} is {_shown(content[right])} and {key} is "
                 f"{_shown(value)}, though both are {right}; remove the wrong one"

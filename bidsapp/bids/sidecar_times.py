@@ -14,6 +14,7 @@ from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
 from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
+from bidsapp.core.frames.decay import moments_within
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
 
@@ -140,8 +141,49 @@ def _are_edges(starts: Sequence[Any], durations: Sequence[Any]) -> bool:
     """Whether frames that touch are given by where they begin and where the last one ends."""
     if len(starts) != len(durations) + 1 or not all(map(is_number, (*starts, *durations))):
         return False
-    steps = zip(pairwise(starts), durations, strict=True)
+    return _touch(starts, durations)
+
+
+def _touch(starts: Sequence[float], durations: Sequence[float]) -> bool:
+    """Whether every frame, or edge, follows upon the one before."""
+    steps = zip(pairwise(starts), durations, strict=False)
     return all(abs(end - start - length) <= _ROUNDING_S for (start, end), length in steps)
+
+
+def starts_by_moments(
+    starts: Sequence[float],
+    durations: Sequence[float],
+    scan_start_s: float | None,
+    half_life_s: float | None,
+) -> tuple[float, ...] | None:
+    """Starts of frames where a moment within each, as FrameReferenceTime of DICOM, stands for it.
+
+    They are told by frames that touch by that moment and not as they stand, or of which the first
+    then begins with the scan.  Of a single frame only the mean of decay tells: its middle may well
+    be where an image from the end of a scan begins.
+
+    Parameters
+    ----------
+    starts, durations : as listed, s
+    scan_start_s : ScanStart on the clock of ``starts``, None when unknown
+    half_life_s : of the radionuclide, None when unknown
+
+    Returns
+    -------
+    tuple of float or None
+        None where the listed ones may be starts.
+    """
+    late = scan_start_s is not None and starts[0] - scan_start_s > _SAME_CLOCK_S
+    apart = len(starts) > 2 and not _touch(starts, durations)
+    moments = zip(*(moments_within(length, half_life_s) for length in durations), strict=True)
+    for within in list(moments)[:2]:  # the mean of decay, the middle
+        begins = tuple(start - moment for start, moment in zip(starts, within, strict=True))
+        with_scan = late and abs(begins[0] - (scan_start_s or 0.0)) <= _ROUNDING_S
+        if len(starts) == 1 and abs(within[0] - durations[0] / 2) <= 2 * _ROUNDING_S:
+            continue
+        if _touch(begins, durations) and (with_scan or apart):
+            return begins
+    return None
 
 
 def decay_reference(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard, TypeVar
 
+from bidsapp.data.series_texts import is_unknown
+
 DAY_S = 86400
 YEAR_DAYS = 365.25
 UNDATED = datetime(1900, 1, 1)
@@ -85,6 +87,25 @@ def number_in(value: object) -> float | None:
         except ValueError:
             return None
     return float(value) if is_number(value) else None
+
+
+def differ(value: Any, other: Any) -> bool:
+    """Whether two values of a key say different things; NaN, which equals nothing, says nothing.
+
+    Parameters
+    ----------
+    value, other : of a key
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> differ(float("nan"), float("nan")), differ(float("nan"), None), differ(0, None)
+    (False, False, True)
+    """
+    return bool(value != other) and not (is_unknown(value) and is_unknown(other))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from bidsapp.bids.pet_metadata import (
     suv_factor,
 )
 from bidsapp.bids.sidecar_times import settled_frames
-from bidsapp.core.frames.decay import decay_factors
+from bidsapp.core.frames.decay import decay_factors, moments_within
 from bidsapp.errors import BadDataError
 
 PET = Path("sub-01_pet.nii.gz")
@@ -132,6 +132,54 @@ def test_ends_of_frames_are_read_as_such_where_lengths_would_overlap(pet_sidecar
     assert timing.frame_duration_s == (300, 300, 600)
     (finding,) = timing.findings
     assert finding.code == "frame-times" and "when each of the 3 frames ends" in finding.message
+
+
+GROWING = (60.0, 120.0, 300.0, 600.0), (5400.0, 5460.0, 5580.0, 5880.0)
+
+
+@pytest.mark.parametrize("scan_start", [5400, None])
+@pytest.mark.parametrize("convention", [0, 1])
+def test_moments_within_frames_are_not_their_starts(pet_sidecar, convention, scan_start):
+    lengths, starts = GROWING
+    moments = [
+        start + moments_within(length, 6586.2)[convention]
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    times = {"FrameTimesStart": moments, "FrameDuration": list(lengths), "ScanStart": scan_start}
+    timing = read_timing(pet_sidecar | times, PET, 4, None, 6586.2)
+    assert timing.frame_start_s == pytest.approx(starts, abs=1e-6)
+    assert codes(timing) == ["frame-times"] and "a moment within" in timing.findings[0].message
+
+
+def test_moments_of_equal_frames_are_shown_by_the_start_of_the_scan(pet_sidecar):
+    times = {"FrameTimesStart": [5700, 6300]}
+    assert read_timing(pet_sidecar | times, PET, 2).frame_start_s == (5400, 6000)
+    later = read_timing(pet_sidecar | times | {"ScanStart": 5500}, PET, 2)
+    assert later.frame_start_s == (5700, 6300) and codes(later) == ["frame-times"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "start"),
+    [(594.5, 5400), (600, 6000)],  # the middle may be where the end of a longer scan begins
+)
+def test_the_moment_of_one_frame_is_shown_by_decay_alone(pet_sidecar, moment, start):
+    mean = moments_within(1200, 6586.2)[0]
+    assert mean == pytest.approx(593.7, abs=0.05)
+    times = {"FrameTimesStart": 5400 + moment, "FrameDuration": 1200}
+    timing = read_timing(pet_sidecar | times, PET, 1, None, 6586.2)
+    assert timing.frame_start_s[0] == pytest.approx(start, abs=1)
+
+
+def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
+    times = {"FrameTimesStart": [5400, 6000, 7200], "FrameDuration": [300, 600, 600]}
+    timing = read_timing(pet_sidecar | times, PET, 3, None, 6586.2)
+    assert timing.frame_start_s == (5400, 6000, 7200) and codes(timing) == []
+
+
+@pytest.mark.parametrize("nothing", [None, [], "n/a"])
+def test_one_frame_of_which_no_start_is_listed_begins_with_the_scan(pet_sidecar, nothing):
+    sidecar = pet_sidecar | {"FrameTimesStart": nothing, "FrameDuration": 1200}
+    assert read_timing(sidecar, PET, 1).frame_start_s == (5400,)
 
 
 @pytest.mark.parametrize(

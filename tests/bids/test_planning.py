@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from synthetic_records import finished_record, write
 
@@ -263,6 +265,15 @@ def test_a_frame_of_zero_length_of_an_image_that_is_not_fetched_is_none(raw):
     [failure] = plan_of(raw).failures
     assert failure.message.endswith("is a link to an image that is not there; fetch its content")
     assert codes(failure.planned) == ["frame-times"]
+
+
+def test_a_key_that_is_no_number_contradicts_nothing(raw):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB", ReconFilterSize=math.nan)
+    beside = raw.root / "sub-1" / "pet" / "trc-FBB_pet.json"
+    beside.write_text('{"ReconFilterSize": "n/a", "InjectedMass": NaN, "InjectedMass": NaN}')
+    (scan,) = plan_of(raw).scans
+    assert scan.flags == ()
 
 
 def test_parts_of_other_units_do_not_join(raw):
