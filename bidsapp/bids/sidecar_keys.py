@@ -41,7 +41,7 @@ def in_right_case(sidecar: Mapping[str, Any], path: Path) -> dict[str, Any]:
     content: dict[str, Any] = {}
     written: dict[str, str] = {}
     for key, value in sidecar.items():
-        right = _by_letters().get(key.lower(), key)
+        right = _by_letters().get(key.lower()) or _drafted(key, sidecar) or key
         if right in content and differ(content[right], value):
             raise BadDataError(
                 f"{path}: {written[right]} is {_shown(content[right])} and {key} is "
@@ -74,6 +74,11 @@ def read_keys() -> frozenset[str]:
 
 @cache
 def _by_letters() -> dict[str, str]:
-    """Keys that are read, by their letters in lower case; drafts wrote ``Unit`` for ``Units``."""
-    drafts = {key.removesuffix("s").lower(): key for key in read_keys() if key.endswith("Units")}
-    return drafts | {key.lower(): key for key in read_keys()}
+    """Keys that are read, by their letters in lower case."""
+    return {key.lower(): key for key in read_keys()}
+
+
+def _drafted(key: str, sidecar: Mapping[str, Any]) -> str | None:
+    """Key that stands for one of a draft, with ``Unit`` for ``Units``, unless both are there."""
+    right = _by_letters().get(f"{key.lower()}s") if key.lower().endswith("unit") else None
+    return None if right in sidecar else right
