@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
-from bidsapp.bids.values import as_list, clock_seconds, is_number, shorter_way
+from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, shorter_way
 from bidsapp.core.frames.decay import moments_within
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
@@ -79,7 +79,8 @@ def settled_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]
     """Frames as the image has them, where a sidecar lists more, or ends for lengths.
 
     Frames of zero length, and the end of the last frame among the starts, are dropped where the
-    image does not have them; ends of frames in ``FrameDuration`` become lengths.
+    image does not have them; ends of frames in ``FrameDuration`` become lengths; starts that jump
+    by a day, as dcm2niix writes them for a frame a second before the others' zero, do not.
 
     Parameters
     ----------
@@ -94,6 +95,8 @@ def settled_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]
     if lengths := _lengths_of_ends(starts, durations):
         flag = worded_flag("frame-times", "ends", n=len(lengths))
         return {**sidecar, "FrameDuration": lengths}, [flag]
+    if turned := _within_a_day(starts, durations, sidecar.get("InjectionStart")):
+        return {**sidecar, "FrameTimesStart": turned}, [worded_flag("frame-times", "day")]
     if len(durations) == n_frames and _are_edges(starts, durations):
         flag = worded_flag("frame-times", "edges", n=n_frames)
         return {**sidecar, "FrameTimesStart": starts[:-1]}, [flag]
@@ -129,6 +132,18 @@ def _lengths_of_ends(starts: Sequence[Any], durations: Sequence[Any]) -> list[fl
         if min(lengths) > _ROUNDING_S and _are_edges(edges, lengths):
             return lengths
     return []
+
+
+def _within_a_day(
+    starts: Sequence[Any], durations: Sequence[Any], injection: object
+) -> list[float]:
+    """Starts less than half a day from the injection; empty where they are so, or still overlap."""
+    if len(starts) != len(durations) or not all(map(is_number, (*starts, *durations))):
+        return []
+    if not is_number(injection) or max(starts) - min(starts) <= MAX_UPTAKE_S:
+        return []
+    turned = [injection + shorter_way((start - injection) % DAY_S) for start in starts]
+    return turned if _steps_fit(turned, durations) else []
 
 
 def _steps_fit(starts: Sequence[float], durations: Sequence[float]) -> bool:

@@ -170,6 +170,17 @@ def test_the_moment_of_one_frame_is_shown_by_decay_alone(pet_sidecar, moment, st
     assert timing.frame_start_s[0] == pytest.approx(start, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("listed", "starts"),
+    [([86399, 599, 1199], (-34, 566, 1166)), ([0, 600, -85200], (-33, 567, 1167))],
+)
+def test_starts_that_jump_by_a_day_follow_each_other(pet_sidecar, listed, starts):
+    times = {"FrameTimesStart": listed, "FrameDuration": [600, 600, 600], "ScanStart": None}
+    timing = read_timing(pet_sidecar | times | {"InjectionStart": 33}, PET, 3)
+    assert timing.frame_start_s == pytest.approx(starts)
+    assert "frame-times" in codes(timing)
+
+
 def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
     times = {"FrameTimesStart": [5400, 6000, 7200], "FrameDuration": [300, 600, 600]}
     timing = read_timing(pet_sidecar | times, PET, 3, None, 6586.2)
