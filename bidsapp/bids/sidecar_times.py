@@ -137,13 +137,18 @@ def _lengths_of_ends(starts: Sequence[Any], durations: Sequence[Any]) -> list[fl
 def _within_a_day(
     starts: Sequence[Any], durations: Sequence[Any], injection: object
 ) -> list[float]:
-    """Starts less than half a day from the injection; empty where they are so, or still overlap."""
+    """Starts without a jump by one day; empty where there is none, or they do not touch then."""
     if len(starts) != len(durations) or not all(map(is_number, (*starts, *durations))):
         return []
     if not is_number(injection) or max(starts) - min(starts) <= MAX_UPTAKE_S:
         return []
-    turned = [injection + shorter_way((start - injection) % DAY_S) for start in starts]
-    return turned if _steps_fit(turned, durations) else []
+    turned = [
+        start - DAY_S * round((start - injection) / DAY_S)
+        if abs(start - injection) < 1.5 * DAY_S
+        else start
+        for start in starts
+    ]
+    return turned if _touch(turned, durations) else []
 
 
 def _steps_fit(starts: Sequence[float], durations: Sequence[float]) -> bool:

@@ -181,6 +181,12 @@ def test_starts_that_jump_by_a_day_follow_each_other(pet_sidecar, listed, starts
     assert "frame-times" in codes(timing)
 
 
+@pytest.mark.parametrize("listed", [[5400, 1e8], [5400, 86400 + 7000]])
+def test_starts_that_jump_elsewhere_are_refused(pet_sidecar, listed):
+    with pytest.raises(BadDataError, match="more than 12 h"):
+        read_timing(pet_sidecar | {"FrameTimesStart": listed}, PET, 2)
+
+
 def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
     times = {"FrameTimesStart": [5400, 6000, 7200], "FrameDuration": [300, 600, 600]}
     timing = read_timing(pet_sidecar | times, PET, 3, None, 6586.2)
