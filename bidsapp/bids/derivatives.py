@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -67,6 +67,34 @@ def output_path(
     if entities.get("ses"):
         folder /= f"ses-{entities['ses']}"
     return folder / row.datatype / f"{stem}_{row.suffix}{row.extension}"
+
+
+@dataclass(frozen=True)
+class OutputPlace:
+    """Where the derivatives of a raw image belong.
+
+    Attributes
+    ----------
+    output_dir : root of the derivative dataset
+    entities : of the raw image, short keys
+    """
+
+    output_dir: Path
+    entities: Mapping[str, str] = field(hash=False)
+
+    def path(self, key: str, **extra: str) -> Path:
+        """Path of a derivative (`output_path`).
+
+        Parameters
+        ----------
+        key : row of ``data/outputs.toml``
+        **extra : further entities, or other values for those of the table
+
+        Returns
+        -------
+        Path
+        """
+        return output_path(self.output_dir, key, self.entities, **extra)
 
 
 def sidecar_path(path: str | Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.resample import sample
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.regions.voi import in_native_space
@@ -14,7 +15,7 @@ from bidsapp.data import mni_grid
 from bidsapp.data.atlases import uptake_regions
 from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.transfer import Arrays, Image, WarpArrays
+from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume
 from bidsapp.record import RecordPart
 from bidsapp.steps.anatomy import segment_head
@@ -24,7 +25,7 @@ from bidsapp.steps.headers import header_findings
 @interface("record", "warp", "field", "t1w", "mask", "gm", "wm", "csf")
 def Segment(
     t1w: Path, source: str = "", initial: Path | None = None
-) -> tuple[RecordPart, WarpArrays, *tuple[Image, ...]]:
+) -> tuple[RecordPart, Warp, *tuple[Volume, ...]]:
     """Unified segmentation of a T1w, checked (`bidsapp.core.anatomy.normalise`).
 
     Parameters
@@ -56,7 +57,7 @@ def Segment(
 
 
 @interface("regions")
-def NativeRegions(mask: Image, warp: WarpArrays) -> Arrays:
+def NativeRegions(mask: Volume, warp: Warp) -> Arrays:
     """Cortical target and cerebellum in the T1w's own space.
 
     Parameters
@@ -73,7 +74,7 @@ def NativeRegions(mask: Image, warp: WarpArrays) -> Arrays:
 
 
 @interface("image")
-def ToTemplate(image: Image, field: Image) -> Image:
+def ToTemplate(image: Volume, field: Volume) -> Volume:
     """Image in T1w space to the 2 mm MNI grid, trilinear.
 
     Parameters

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
-from nipype.interfaces.base import DynamicTraitedSpec, SimpleInterface, TraitedSpec, isdefined
+from nipype.interfaces.base import (
+    DynamicTraitedSpec,
+    SimpleInterface,
+    TraitedSpec,
+    Undefined,
+    isdefined,
+)
 from nipype.interfaces.io import add_traits
 
 from bidsapp.interfaces.store import InputSpec
-from bidsapp.interfaces.transfer import Transfer, transfer_of
+from bidsapp.interfaces.transfer import Transfer, parts_of, transfer_of, without_none
 
 
 def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Make a nipype interface, of the same name, of an annotated function.
 
-    A parameter is an input, mandatory when it has no default; ``None`` counts as not given.
+    A parameter is an input, mandatory when it has no default; ``None`` counts as not given. A
+    dataclass that holds images is an input per field, of the same name (`transfer.parts_of`).
     ``**images: Path`` adds an input for every name that the interface is constructed with. The
     function runs in the working directory of its node.
 
@@ -45,14 +52,11 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
 
     def made(function: Callable[..., Any]) -> Any:
         hints = get_type_hints(function, include_extras=True)
-        returned = hints.pop("return")
-        results = _each(returned, len(outputs))
-        takes = {name: transfer_of(kind) for name, kind in hints.items()}
+        results = _each(hints.pop("return"), len(outputs))
         gives = {name: transfer_of(kind) for name, kind in zip(outputs, results, strict=True)}
         parameters = inspect.signature(function).parameters.values()
-        more = [takes.pop(p.name) for p in parameters if p.kind is p.VAR_KEYWORD]
-        needed = {p.name: p.default is p.empty for p in parameters}
-        inputs = {name: kind.trait(mandatory=needed[name]) for name, kind in takes.items()}
+        more = [hints.pop(p.name) for p in parameters if p.kind is p.VAR_KEYWORD]
+        optional = {p.name for p in parameters if p.default is not p.empty}
         place = {"__module__": function.__module__, "__doc__": function.__doc__}
 
         def spec(part: str, bases: tuple[Any, ...], fields: dict[str, Any]) -> Any:
@@ -62,17 +66,42 @@ def interface(*outputs: str, always_run: bool = False) -> Callable[[Callable[...
         bases = (DynamicTraitedSpec, InputSpec) if more else (InputSpec,)
         fields = {name: kind.trait() for name, kind in gives.items()}
         content = {
-            "input_spec": spec("input_spec", bases, inputs),
+            "input_spec": spec("input_spec", bases, _traits(hints, optional)),
             "output_spec": spec("output_spec", (TraitedSpec,), fields),
             "_always_run": always_run,
             "_function": staticmethod(function),
-            "_takes": takes,
+            "_takes": hints,
             "_more": more,
             "_gives": gives,
         }
         return type(function.__name__, (_OfFunction,), content | place)
 
     return made
+
+
+def _traits(hints: Mapping[str, Any], optional: Collection[str]) -> dict[str, Any]:
+    """Traits of the inputs that parameters, or the fields of a dataclass, are made of."""
+    traits: dict[str, Any] = {}
+    for name, kind in hints.items():
+        if (parts := parts_of(kind)) is None:
+            own = {name: transfer_of(kind).trait(mandatory=name not in optional)}
+        else:
+            absent = {part for part, own in parts.items() if without_none(own) is not own}
+            own = _traits(parts, parts if name in optional else absent)
+        if twice := traits.keys() & own.keys():
+            raise TypeError(f"two inputs are called {min(twice)}")
+        traits |= own
+    return traits
+
+
+def _value(inputs: Any, name: str, kind: Any) -> Any:
+    """Value of a parameter, or of a field of one; undefined when it was not given."""
+    if (parts := parts_of(kind)) is None:
+        value = getattr(inputs, name)
+        return transfer_of(kind).decode(value) if isdefined(value) else value
+    values = {part: _value(inputs, part, own) for part, own in parts.items()}
+    known = {part: value for part, value in values.items() if isdefined(value)}
+    return without_none(kind)(**known) if known else Undefined
 
 
 def _each(returned: Any, number: int) -> list[Any]:
@@ -93,8 +122,8 @@ class _OfFunction(SimpleInterface):
 
     input_spec, output_spec = InputSpec, TraitedSpec
     _function: Callable[..., Any]
-    _takes: Mapping[str, Transfer]
-    _more: Sequence[Transfer]
+    _takes: Mapping[str, Any]
+    _more: Sequence[Any]
     _gives: Mapping[str, Transfer]
 
     def __init__(self, keys: Sequence[str] = (), **inputs: Any) -> None:
@@ -104,9 +133,9 @@ class _OfFunction(SimpleInterface):
         self.inputs.trait_set(**{k: value for k, value in inputs.items() if value is not None})
 
     def _run_interface(self, runtime: Any) -> Any:
-        takes = dict(self._takes) | {key: more for key in self._keys for more in self._more}
-        values = {name: getattr(self.inputs, name) for name in takes}
-        arguments = {k: takes[k].decode(value) for k, value in values.items() if isdefined(value)}
+        takes = dict(self._takes) | {key: kind for kind in self._more for key in self._keys}
+        values = {name: _value(self.inputs, name, kind) for name, kind in takes.items()}
+        arguments = {name: value for name, value in values.items() if isdefined(value)}
         returned = self._function(**arguments)
         results = (returned,) if len(self._gives) == 1 else returned
         for (name, kind), value in zip(self._gives.items(), results, strict=True):

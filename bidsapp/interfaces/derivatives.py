@@ -15,7 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.bids.derivatives import output_path, outputs, sidecar_path
+from bidsapp.bids.derivatives import OutputPlace, outputs, sidecar_path
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume, known_or_zero
 from bidsapp.data import read_table
@@ -25,7 +27,7 @@ from bidsapp.data.tracers import tracer_from_name
 from bidsapp.errors import BusyError, StorageError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume
-from bidsapp.interfaces.transfer import Image, Rigid, Tables, WarpArrays
+from bidsapp.interfaces.transfer import Tables
 from bidsapp.io.atomic import write_json, write_text
 from bidsapp.io.hashes import file_hash, file_state
 from bidsapp.io.nifti import save_displacements, save_volume, voxel_hash
@@ -34,16 +36,14 @@ from bidsapp.record import RecordPart, ScanRecord, write_record
 from bidsapp.record.codec import plain
 from bidsapp.record.stages import completed_record
 
-Entities = dict[str, str]
 
-
-def named(output_dir: str | Path, *files: Path) -> list[str]:
+def named(place: OutputPlace, *files: Path) -> list[str]:
     """Hashes and names of files that were just written, and of their sidecars.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    *files : in it
+    place : where they belong
+    *files : beside each other or not, in the same dataset
 
     Returns
     -------
@@ -52,7 +52,7 @@ def named(output_dir: str | Path, *files: Path) -> list[str]:
         still, and its POSIX path relative to the dataset; without repetition.
     """
     both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))
-    names = ((path, path.relative_to(output_dir).as_posix()) for path in both)
+    names = ((path, path.relative_to(place.output_dir).as_posix()) for path in both)
     return [f"{_hash(path)} {_state(path)} {name}" for path, name in names]
 
 
@@ -71,15 +71,12 @@ def _hash(path: Path) -> str:
 
 
 @interface("written", always_run=True)
-def SaveImages(
-    output_dir: str, entities: Entities, sidecars: dict[str, Any], **images: Path
-) -> list[str]:
+def SaveImages(place: OutputPlace, sidecars: dict[str, Any], **images: Path) -> list[str]:
     """Write images under the names of the table of outputs, each with its sidecar.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    entities : of the raw image
+    place : where they belong
     sidecars : JSON content by key of ``data/outputs.toml``
     **images : by these keys
 
@@ -90,21 +87,20 @@ def SaveImages(
     """
     paths = []
     for key, stored in images.items():
-        path = output_path(output_dir, key, entities)
+        path = place.path(key)
         shown = shown_as(key.split("_")[0], sidecars[key].get("TracerName"))
         save_volume(path, measured_or_zero(fetch_volume(stored)), shown=shown)
         write_json(sidecar_path(path), described(key, sidecars[key]))
         paths.append(path)
-    return named(output_dir, *paths)
+    return named(place, *paths)
 
 
 @interface("written", always_run=True)
 def SaveWarp(
-    output_dir: str,
-    entities: Entities,
-    field: Image,
-    warp: WarpArrays,
-    native: Image,
+    place: OutputPlace,
+    field: Volume,
+    warp: Warp,
+    native: Volume,
     sidecars: dict[str, Any],
     key: Literal["warp", "pet_warp"] = "warp",
 ) -> list[str]:
@@ -112,7 +108,7 @@ def SaveWarp(
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     field : world coordinate of T1w or PET of every MNI voxel, RAS mm
     warp : parameters of both directions
     native : T1w or PET, whose grid the inverse covers
@@ -127,18 +123,17 @@ def SaveWarp(
     paths = []
     fields = warp.itk_fields(field, native.grid)
     for name, displacements in zip((key, f"{key}_inverse"), fields, strict=True):
-        path = output_path(output_dir, name, entities)
+        path = place.path(name)
         save_displacements(path, displacements.data, displacements.affine)
         write_json(sidecar_path(path), described(name, sidecars[name]))
         paths.append(path)
-    return named(output_dir, *paths)
+    return named(place, *paths)
 
 
 @interface("written", always_run=True)
 def SavePosition(
-    output_dir: str,
-    entities: Entities,
-    t1w_to_pet: Rigid,
+    place: OutputPlace,
+    t1w_to_pet: Matrix,
     by_method: dict[str, Any],
     record: RecordPart,
     sidecars: dict[str, Any],
@@ -147,7 +142,7 @@ def SavePosition(
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     t1w_to_pet, by_method, record : as `Register` gives them
     sidecars : JSON content by key, besides the matrices
 
@@ -165,12 +160,11 @@ def SavePosition(
     # Moving the T1w image to the PET grid takes PET points to T1w points: the inverse.
     moving = {"xfm": np.linalg.inv(t1w_to_pet), "xfm_inverse": t1w_to_pet}
     content = {key: sidecar | matrices for key, sidecar in sidecars.items()}
-    return named(output_dir, *save_rigid(output_dir, entities, moving, content))
+    return named(place, *save_rigid(place, moving, content))
 
 
 def save_rigid(
-    output_dir: str,
-    entities: Entities,
+    place: OutputPlace,
     matrices: Mapping[str, NDArray[np.floating]],
     sidecars: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
@@ -178,7 +172,7 @@ def save_rigid(
 
     Parameters
     ----------
-    output_dir, entities : where they belong, see `SaveImages`
+    place : where they belong
     matrices : by key of the outputs, from points of the fixed to points of the moving image
     sidecars : JSON content by the same keys
 
@@ -188,7 +182,7 @@ def save_rigid(
     """
     paths = []
     for key, matrix in matrices.items():
-        path = output_path(output_dir, key, entities)
+        path = place.path(key)
         write_text(path, itk_affine_text(matrix))
         write_json(sidecar_path(path), described(key, sidecars[key]))
         paths.append(path)
@@ -264,8 +258,7 @@ _PARTS = {
 
 @interface("written", "record", always_run=True)
 def SaveTables(
-    output_dir: str,
-    entities: dict[str, str],
+    place: OutputPlace,
     key: str,
     tables: Tables,
     record: RecordPart,
@@ -276,7 +269,7 @@ def SaveTables(
 
     Parameters
     ----------
-    output_dir, entities : where they belong, see `SaveImages`
+    place : where they belong
     key : ``kinpar`` or ``pvc``
     tables, record : as `FitKinetics` and `Correct` give them; no table when nothing was done
     columns : what the columns hold
@@ -292,16 +285,13 @@ def SaveTables(
     part, heading, left_out = _PARTS[key]
     result = getattr(record, part)
     settings = {name: value for name, value in plain(result).items() if name not in left_out}
-    written, paths = written_tables(
-        output_dir, key, entities, tables, columns, sidecar | {heading: settings}
-    )
+    written, paths = written_tables(place, key, tables, columns, sidecar | {heading: settings})
     return written, replace(record, **{part: replace(result, tables=paths)})
 
 
 def written_tables(
-    output_dir: str,
+    place: OutputPlace,
     key: str,
-    entities: Entities,
     tables: Mapping[str, Mapping[str, Sequence[Any]]],
     columns: Mapping[str, Mapping[str, Any]],
     sidecar: Mapping[str, Any],
@@ -310,7 +300,7 @@ def written_tables(
 
     Parameters
     ----------
-    output_dir, entities : where they belong, see `SaveImages`
+    place : where they belong
     key : row of ``data/outputs.toml``
     tables : columns by atlas
     columns : their descriptions
@@ -325,11 +315,11 @@ def written_tables(
     """
     about = described(key, sidecar)
     paths = {
-        atlas: write_table(output_path(output_dir, key, entities, atlas=atlas), t, columns, about)
+        atlas: write_table(place.path(key, atlas=atlas), t, columns, about)
         for atlas, t in tables.items()
     }
-    names = {atlas: path.relative_to(output_dir).as_posix() for atlas, path in paths.items()}
-    return named(output_dir, *paths.values()), names
+    names = {atlas: path.relative_to(place.output_dir).as_posix() for atlas, path in paths.items()}
+    return named(place, *paths.values()), names
 
 
 def described(key: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.bids.derivatives import OutputPlace, sidecar_path
 from bidsapp.core.frames.field import box_without_ends
 from bidsapp.core.frames.frames import drift_per_min, outlying_frame
-from bidsapp.core.grid.alignment import transform
+from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
 from bidsapp.core.quality import Flag, flagged
@@ -23,45 +23,27 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import window_rule
 from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.derivatives import Entities, described, named, written_tables
-from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables
+from bidsapp.interfaces.derivatives import described, named, written_tables
+from bidsapp.interfaces.transfer import Arrays, Tables
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import read_frames, save_frames
 from bidsapp.io.tsv import write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
-from bidsapp.settings import Processing
-from bidsapp.steps.measuring import template_space, tissues_at
+from bidsapp.settings import TEMPLATE_SPACE, Processing
+from bidsapp.steps.averaging import FrameSeries
+from bidsapp.steps.head import PlacedHead
+from bidsapp.steps.measuring import space_of, template_space
 from bidsapp.steps.modelling import modelled
-
-
-@dataclass(frozen=True)
-class FrameSeries:
-    """The frames of one PET of an injection.
-
-    Attributes
-    ----------
-    files : paths of the raw image; several where its frames are spread over them
-    start_s, duration_s : of each frame, seconds after injection
-    factors : what each frame is multiplied by to be Bq/mL, decay-corrected to the injection
-    decay : what measured activity is multiplied by to be decay-corrected to the injection
-    """
-
-    files: tuple[str, ...]
-    start_s: tuple[float, ...]
-    duration_s: tuple[float, ...]
-    factors: tuple[float, ...]
-    decay: tuple[float, ...]
 
 
 @interface("tacs", "frames")
 def SampleFrames(
     series: list[FrameSeries],
-    pets: list[Path],
-    motion: list[list[Rigid]],
+    motion: list[list[Matrix]],
     ends: list[int],
-    t1w_to_pet: Rigid,
-    field: Image,
+    t1w_to_pet: Matrix,
+    field: Volume,
     processing: Processing,
 ) -> tuple[Arrays, Path]:
     """Every frame on the template, by one interpolation, and its means in all regions.
@@ -69,7 +51,6 @@ def SampleFrames(
     Parameters
     ----------
     series : the scan, other parts of its injection
-    pets : their images, for nipype's cache
     motion : as `AlignFrames` gives it; empty for a lost part
     ends : planes that were not measured
     t1w_to_pet, field : where the PET lies; T1w world coordinate of every MNI voxel
@@ -173,11 +154,9 @@ def drift_findings(
 
 @interface("written", always_run=True)
 def SaveDynamic(
-    output_dir: str,
-    entities: Entities,
+    place: OutputPlace,
     series: list[FrameSeries],
-    pets: list[Path],
-    motion: list[list[Rigid]],
+    motion: list[list[Matrix]],
     ends: list[int],
     sidecar: dict[str, Any],
 ) -> list[str]:
@@ -185,8 +164,8 @@ def SaveDynamic(
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
-    series, pets, motion, ends : as for `SampleFrames`
+    place : where it belongs
+    series, motion, ends : as for `SampleFrames`
     sidecar : JSON content, times left out
 
     Returns
@@ -195,7 +174,7 @@ def SaveDynamic(
         As `SaveImages`.
     """
     order = _in_time(series, motion)
-    path = output_path(output_dir, "pet_dynamic", entities)
+    path = place.path("pet_dynamic")
     grid = next(read_frames(*series[0].files)).grid
     times = _times(series, order)
     start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
@@ -203,13 +182,12 @@ def SaveDynamic(
     save_frames(path, _native(read, grid), len(order), frame_s=float(duration.mean()))
     content = {"FrameTimesStart": start.tolist(), "FrameDuration": duration.tolist()}
     write_json(sidecar_path(path), described("pet_dynamic", sidecar | content))
-    return named(output_dir, path)
+    return named(place, path)
 
 
 @interface("written", "record", always_run=True)
 def SaveTacs(
-    output_dir: str,
-    entities: Entities,
+    place: OutputPlace,
     tacs: Arrays,
     processing: Processing,
     sidecar: dict[str, Any],
@@ -220,7 +198,7 @@ def SaveTacs(
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     tacs : as `SampleFrames` gives it
     processing : atlases
     sidecar : JSON content besides the columns
@@ -244,7 +222,7 @@ def SaveTacs(
         for key, (unit, scale) in scales.items():
             curves = dict(zip(atlas.names, scale * tacs[atlas.name], strict=True))
             table, columns = {atlas.name: _known(times | curves)}, tac_columns(curves, unit)
-            names, paths_of = written_tables(output_dir, key, entities, table, columns, sidecar)
+            names, paths_of = written_tables(place, key, table, columns, sidecar)
             written += names
             paths[key] |= paths_of
     return written, RecordPart(tacs=paths["tacs"], tacs_suv=paths["tacs_suv"])
@@ -252,17 +230,16 @@ def SaveTacs(
 
 @interface("written", always_run=True)
 def SaveMotion(
-    output_dir: str,
-    entities: Entities,
+    place: OutputPlace,
     record: RecordPart,
-    motion: list[list[Rigid]],
+    motion: list[list[Matrix]],
     sidecar: dict[str, Any],
 ) -> list[str]:
     """Write the motion of the head, a row per frame, with the matrices in its JSON.
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     record, motion : as `AlignFrames` gives them
     sidecar : JSON content besides columns and matrices
 
@@ -273,7 +250,7 @@ def SaveMotion(
     """
     columns, head_motion = read_table("motion_columns"), record.motion
     assert head_motion is not None
-    path = output_path(output_dir, "motion", entities)
+    path = place.path("motion")
     rows = zip(*motion_rows(head_motion), strict=True)
     matrices = {
         "LeastCorrectedMm": head_motion.least_corrected_mm,
@@ -282,7 +259,7 @@ def SaveMotion(
     }
     about = described("motion", sidecar | matrices)
     write_table(path, dict(zip(columns, rows, strict=True)), columns, about)
-    return named(output_dir, path)
+    return named(place, path)
 
 
 def tac_columns(regions: Mapping[str, Any], units: str) -> dict[str, dict[str, str]]:
@@ -404,19 +381,16 @@ _IMAGES = ("srtm_r1", "srtm_bpnd", "srtm_dvr", "srtm2_r1", "srtm2_bpnd", "srtm2_
 def FitKinetics(
     tacs: Arrays,
     frames: Path,
-    field: Image,
+    head: PlacedHead,
     processing: Processing,
-    gm: Image | None = None,
-    wm: Image | None = None,
-) -> tuple[Tables, RecordPart, *tuple[Image | None, ...]]:
+) -> tuple[Tables, RecordPart, *tuple[Volume | None, ...]]:
     """Reference-tissue models in all regions of all atlases, and SRTM in every voxel.
 
     Parameters
     ----------
     tacs, frames : as `SampleFrames` gives them
-    field : T1w world coordinate of every MNI voxel
+    head : where it lies, and its tissues
     processing : models and their options
-    gm, wm : probabilities on the T1w grid, none without a T1w
 
     Returns
     -------
@@ -426,6 +400,6 @@ def FitKinetics(
     srtm_r1, srtm_bpnd, srtm_dvr, srtm2_r1, srtm2_bpnd, srtm2_dvr
         Delivery, binding potential and distribution volume ratio by SRTM and SRTM2.
     """
-    space = template_space(tissues_at(field.data, gm, wm), field.data)
+    space = space_of(head, TEMPLATE_SPACE, head.field.grid)
     fitted = modelled(tacs, np.load(frames, mmap_mode="r"), space, processing)
     return fitted.tables, fitted.part, *map(fitted.images.get, _IMAGES)

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from bidsapp.core.frames.position_means import mean_at_points, mean_at_reference, mean_on_grid
-from bidsapp.core.grid.alignment import transform
+from bidsapp.core.anatomy.warp import Warp
+from bidsapp.core.frames.position_means import (
+    PositionMean,
+    mean_at_points,
+    mean_at_reference,
+    mean_on_grid,
+)
+from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.quantification.centiloid import centiloid
-from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
+from bidsapp.core.quantification.resolution import kernel_to, smooth
 from bidsapp.core.quantification.scale import Scale, TauScale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.sentences import worded_flag
-from bidsapp.errors import CentipetError, prefixed_errors
+from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.transfer import Arrays, Image, PositionMeans, Rigid, WarpArrays
+from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Smoothing
 from bidsapp.settings import Interval, PetToT1w
-from bidsapp.steps.averaging import Part, aligned, averaged
+from bidsapp.steps.averaging import FrameSeries, aligned, averaged
+from bidsapp.steps.head import HeadTissues, PlacedHead, pet_resolution
 from bidsapp.steps.headers import header_findings
-from bidsapp.steps.inspecting import inspected, tissue_of_t1w, tissue_of_template
+from bidsapp.steps.inspecting import inspected
 from bidsapp.steps.positioning import head_of, normalised_without_t1w, positioned
 from bidsapp.steps.quantifying import QuantificationOptions, fine_image, quantified, volumes
 
 
 @interface("motion", "record")
 def AlignFrames(
-    pets: list[list[Path]],
-    durations_s: list[list[float]],
-    starts_s: list[list[float]],
-    weights_s: list[float],
-    within: bool = True,
-) -> tuple[list[list[Rigid]], RecordPart]:
+    series: list[FrameSeries], weights_s: list[float], within: bool = True
+) -> tuple[list[list[Matrix]], RecordPart]:
     """Position of the head in every frame of a scan, and of others after the same injection.
 
     Parameters
     ----------
-    pets : files of each raw PET of the injection, NIfTI, the scan itself first
-    durations_s, starts_s : of each frame of each PET, seconds after injection
+    series : every PET of the injection, the scan itself first
     weights_s : seconds of the scan's frames used
     within : align the frames of a PET, too
 
@@ -57,21 +58,9 @@ def AlignFrames(
         Per PET and frame: world of the reference -> of the frame.
     record
     """
-    scan, *others = [
-        Part(files[0].name, partial(_frames, *files), starts, durations)
-        for files, starts, durations in zip(pets, starts_s, durations_s, strict=True)
-    ]
-    with prefixed_errors(pets[0][0]):
+    scan, *others = series
+    with prefixed_errors(scan.files[0]):
         return aligned(scan, others, weights_s, within=within)
-
-
-def _frames(pet: Path, *more: Path) -> Iterator[Volume]:
-    """Frames of an image; errors leave its path out, which the caller adds."""
-    try:
-        yield from read_frames(pet, *more)
-    except CentipetError as error:
-        reason = str(error).replace(f"{pet}: ", "").replace(f"{pet.parent}/", "")
-        raise type(error)(reason) from error
 
 
 @interface("pet", "position_means", "ends", "record")
@@ -79,8 +68,8 @@ def TimeAverage(
     pet: list[Path],
     weights_s: list[float],
     decay_factors: list[float] | None = None,
-    motion: list[list[Rigid]] | None = None,
-) -> tuple[Image, PositionMeans, list[int], RecordPart]:
+    motion: list[list[Matrix]] | None = None,
+) -> tuple[Volume, list[PositionMean], list[int], RecordPart]:
     """Time-weighted mean of the frames in the uptake window.
 
     Parameters
@@ -108,24 +97,21 @@ def TimeAverage(
 
 @interface("t1w_to_pet", "by_method", "record")
 def Register(
-    pet: Image,
+    pet: Volume,
     source: str,
-    t1w: Image,
-    mask: Image,
-    gm: Image,
-    wm: Image,
-    csf: Image,
-    warp: WarpArrays,
+    t1w: Volume,
+    tissues: HeadTissues,
+    warp: Warp,
     anatomy: Literal["t1w", "template"] = "t1w",
     method: PetToT1w = PetToT1w.MODEL,
-) -> tuple[Rigid, dict[str, Any], RecordPart]:
+) -> tuple[Matrix, dict[str, Any], RecordPart]:
     """Rigid position of the PET relative to the T1w (`bidsapp.core.registration.rigid`).
 
     Parameters
     ----------
     pet : on its native grid
     source : name of the raw image, for messages
-    t1w, mask, gm, wm, csf, warp : as `Segment` gives them
+    t1w, tissues, warp : as `Segment` gives them
     anatomy : what the T1w is
     method : which position to use
 
@@ -135,11 +121,10 @@ def Register(
         The position used, and the one each method found, as nested lists: T1w world -> PET world.
     record
     """
-    tissue = (image.data for image in (gm, wm, csf))
     with prefixed_errors(source):
         fit, record = positioned(
             pet,
-            head_of(t1w, tissue, mask.data, warp.to_template),
+            head_of(t1w, tissues.maps, tissues.mask.data, warp.to_template),
             method=method,
             anatomy=anatomy,
         )
@@ -147,7 +132,7 @@ def Register(
 
 
 @interface("field", "warp", "t1w_to_pet", "record")
-def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, RecordPart]:
+def NormalisePet(pet: Volume, source: str) -> tuple[Volume, Warp, Matrix, RecordPart]:
     """Map between a PET and the template (`bidsapp.core.pet_only.pet_normalisation`).
 
     Parameters
@@ -171,16 +156,12 @@ def NormalisePet(pet: Image, source: str) -> tuple[Image, WarpArrays, Rigid, Rec
 def Inspect(
     pet: list[Path],
     weights_s: list[float],
-    motion: list[list[Rigid]],
-    mean: Image,
-    position_means: PositionMeans,
-    t1w_to_pet: Rigid,
-    field: Image,
+    motion: list[list[Matrix]],
+    mean: Volume,
+    position_means: list[PositionMean],
+    head: PlacedHead,
     reference: str,
-    gm: Image | None = None,
-    wm: Image | None = None,
-    mask: Image | None = None,
-) -> tuple[Image, PositionMeans, RecordPart]:
+) -> tuple[Volume, list[PositionMean], RecordPart]:
     """Mask voxels without a measurement; refuse a PET whose reference region is damaged.
 
     Parameters
@@ -190,9 +171,8 @@ def Inspect(
     motion : as `AlignFrames` gives it
     mean : over the window, native grid
     position_means : the same, one image per position of the head
-    t1w_to_pet, field : where the PET lies; T1w world coordinate of every MNI voxel
+    head : where it lies
     reference : reference region of the Centiloid
-    gm, wm, mask : probabilities and brain mask on the T1w grid, none without a T1w
 
     Returns
     -------
@@ -200,19 +180,13 @@ def Inspect(
         Mean and images of the window, NaN where a frame has no measurement.
     record
     """
-    if gm is None or wm is None or mask is None:
-        tissue = tissue_of_template(field.data, mean.grid)
-    else:
-        tissue = tissue_of_t1w(gm, wm, mask.data, mean.grid)
     with prefixed_errors(pet[0]):
         kept, record = inspected(
             zip(read_frames(*pet), weights_s, motion[0], strict=True),
             position_means,
             mean,
-            tissue=tissue,
-            to_pet=t1w_to_pet,
-            field=field.data,
-            reference=reference,
+            head,
+            reference,
         )
     headers = dict.fromkeys(flag for path in pet for flag in header_findings(path, "PET"))
     record = replace(record, flags=(*headers, *record.flags))
@@ -223,24 +197,20 @@ def Inspect(
 
 @interface("pet", "position_means", "record")
 def Smooth(
-    pet: Image,
-    position_means: PositionMeans,
-    gm: Image | None = None,
-    wm: Image | None = None,
-    csf: Image | None = None,
-    mask: Image | None = None,
+    pet: Volume,
+    position_means: list[PositionMean],
+    head: PlacedHead,
     regions: Arrays | None = None,
-    t1w_to_pet: Rigid | None = None,
     fwhm_mm: float | None = None,
     target_mm: float | None = None,
     psf_mm: list[float] | None = None,
-) -> tuple[Image, PositionMeans, RecordPart]:
+) -> tuple[Volume, list[PositionMean], RecordPart]:
     """Smooth along the voxel axes: by a given FWHM, or up to a common resolution.
 
     Parameters
     ----------
     pet, position_means : mean PET, native grid; the same, one image per position of the head
-    gm, wm, csf, mask, regions, t1w_to_pet : of the T1w, to measure the resolution
+    head, regions : where it lies, and as `NativeRegions` gives them, to measure the resolution
     fwhm_mm : of the Gaussian
     target_mm : resolution to reach instead, FWHM
     psf_mm : resolution of the image along each voxel axis, FWHM, when it is known
@@ -251,15 +221,15 @@ def Smooth(
         The same, smoothed.
     record
     """
-    own, flags = psf_mm and tuple(psf_mm), tuple[Flag, ...]()
+    given = None if psf_mm is None else (psf_mm[0], psf_mm[1], psf_mm[2])
+    own: tuple[float, ...] = given or ()
+    source = None if given is None else "given"
+    flags: tuple[Flag, ...] = ()
     if target_mm is None:
         assert fwhm_mm is not None
         kernel = (fwhm_mm, fwhm_mm, fwhm_mm)
     else:
-        if not own:
-            assert gm and wm and csf and mask and t1w_to_pet is not None and regions is not None
-            tissue = np.stack([image.data for image in (gm, wm, csf)])
-            own = measure_resolution(pet, tissue, mask.data, regions, gm.affine, t1w_to_pet)
+        own, source = pet_resolution(pet, head, regions, given)
         kernel = kernel_to(target_mm, own)
         if max(own) > target_mm:
             widths = " x ".join(f"{width:.1f}" for width in own)
@@ -268,16 +238,15 @@ def Smooth(
         replace(position_mean, image=smooth(position_mean.image, kernel))
         for position_mean in position_means
     ]
-    smoothing = Smoothing(target_mm, kernel)
-    if own:
-        source = "given" if psf_mm else "measured"
-        smoothing = replace(smoothing, resolution_mm=tuple(own), resolution_source=source)
+    smoothing = Smoothing(target_mm, kernel, own, source)
     record = RecordPart(smoothing=smoothing, flags=flags)
     return mean_at_reference(smoothed), smoothed, record
 
 
 @interface("pet")
-def PetToT1wGrid(position_means: PositionMeans, reference: Image, t1w_to_pet: Rigid) -> Image:
+def PetToT1wGrid(
+    position_means: list[PositionMean], reference: Volume, t1w_to_pet: Matrix
+) -> Volume:
     """PET to the T1w grid, trilinear, from its native grid.
 
     Parameters
@@ -295,7 +264,7 @@ def PetToT1wGrid(position_means: PositionMeans, reference: Image, t1w_to_pet: Ri
 
 
 @interface("pet")
-def PetToTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: Rigid) -> Image:
+def PetToTemplate(position_means: list[PositionMean], field: Volume, t1w_to_pet: Matrix) -> Volume:
     """PET to the 2 mm MNI grid, one trilinear interpolation from its native grid.
 
     Parameters
@@ -314,7 +283,9 @@ def PetToTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: Rigid
 
 
 @interface("pet")
-def PetToFineTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: Rigid) -> Image:
+def PetToFineTemplate(
+    position_means: list[PositionMean], field: Volume, t1w_to_pet: Matrix
+) -> Volume:
     """PET in the Centiloid volumes of the 1 mm MNI grid.
 
     Parameters
@@ -331,7 +302,7 @@ def PetToFineTemplate(position_means: PositionMeans, field: Image, t1w_to_pet: R
 
 @interface("record")
 def BothPositions(
-    position_means: PositionMeans, field: Image, by_method: dict[str, Any], scale: Scale
+    position_means: list[PositionMean], field: Volume, by_method: dict[str, Any], scale: Scale
 ) -> RecordPart:
     """Centiloid by each of the two registrations, from the voxels of its two volumes alone.
 
@@ -369,7 +340,7 @@ def BothPositions(
 
 @interface("record")
 def Quantify(
-    pet: Image,
+    pet: Volume,
     source: str,
     tracer: str,
     scale: Scale,
@@ -378,7 +349,7 @@ def Quantify(
     tau_vois: Mapping[str, str] | None = None,
     tau: TauScale | None = None,
     position: RecordPart | None = None,
-    requested_image: Image | None = None,
+    requested_image: Volume | None = None,
     standard_centiloid: bool = False,
 ) -> RecordPart:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
@@ -413,7 +384,7 @@ def Quantify(
 
 
 @interface(*REFERENCES)
-def RatioImages(pet: Image) -> tuple[Image | None, ...]:
+def RatioImages(pet: Volume) -> tuple[Volume | None, ...]:
     """Uptake ratio image per reference region that was measured.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.bids.derivatives import OutputPlace, sidecar_path
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
@@ -18,23 +18,17 @@ from bidsapp.data import read_table
 from bidsapp.data.atlases import Atlas, chosen_atlases
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.derivatives import Entities, described, measured_or_zero, named, shown_as
-from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables, WarpArrays
+from bidsapp.interfaces.derivatives import described, measured_or_zero, named, shown_as
+from bidsapp.interfaces.transfer import Arrays, Tables
 from bidsapp.io.atomic import write_json, write_lines
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import not_corrected
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, PvcMethod
-from bidsapp.steps.correcting import VOI_ATLAS, RegisteredAnatomy, corrected, corrected_columns
-from bidsapp.steps.measuring import (
-    measure_atlases,
-    pet_space,
-    region_dictionary,
-    t1w_space,
-    template_space,
-    tissues_at,
-)
+from bidsapp.steps.correcting import VOI_ATLAS, corrected, corrected_columns
+from bidsapp.steps.head import HeadTissues, PlacedHead
+from bidsapp.steps.measuring import measure_atlases, region_dictionary, space_of
 from bidsapp.steps.parcellating import accept
 
 Space = Literal["MNI152NLin6Asym", "T1w", "pet"]
@@ -43,11 +37,7 @@ Space = Literal["MNI152NLin6Asym", "T1w", "pet"]
 @interface("processing", "record")
 def AcceptParcellations(
     parcellations: list[AtlasChoice],
-    files: list[Path],
-    gm: Image,
-    wm: Image,
-    csf: Image,
-    mask: Image,
+    tissues: HeadTissues,
     processing: Processing,
 ) -> tuple[Processing, RecordPart]:
     """Select the parcellations of a participant that match the head of the T1w.
@@ -55,8 +45,7 @@ def AcceptParcellations(
     Parameters
     ----------
     parcellations : of the participant, in the space of the T1w
-    files : their images, for nipype's cache
-    gm, wm, csf, mask : as `Segment` gives them
+    tissues : as `Segment` gives them
     processing : options of the run
 
     Returns
@@ -65,23 +54,17 @@ def AcceptParcellations(
         Options of the scan.
     record
     """
-    tissues = Volume(np.stack([tissue.data for tissue in (gm, wm, csf)], axis=-1), gm.affine)
-    own, flags = accept(parcellations, tissues, mask, processing)
+    own, flags = accept(parcellations, tissues, processing)
     return own, RecordPart(flags=flags)
 
 
 @interface("tables", "masks", "references", "record")
 def MeasureRegions(
-    pet: Image,
+    pet: Volume,
     space: Space,
     processing: Processing,
     lines: dict[str, list[float]],
-    gm: Image | None = None,
-    wm: Image | None = None,
-    field: Image | None = None,
-    warp: WarpArrays | None = None,
-    mask: Image | None = None,
-    t1w_to_pet: Rigid | None = None,
+    head: PlacedHead,
 ) -> tuple[Tables, Arrays | None, dict[str, Any], RecordPart]:
     """Uptake in every region of every atlas of the run, in one space.
 
@@ -91,8 +74,7 @@ def MeasureRegions(
     space : the space it is in
     processing : atlases and references
     lines : Centiloid slope, intercept by reference region
-    gm, wm, field, warp, mask : as `Segment` gives them; what the space needs
-    t1w_to_pet : as `Register` gives it
+    head : where it lies, and its tissues
 
     Returns
     -------
@@ -104,17 +86,7 @@ def MeasureRegions(
         Mean uptake by reference region, None where not measured.
     record
     """
-    maps = {key: image for key, image in (("GM", gm), ("WM", wm)) if image is not None}
-    if space == TEMPLATE_SPACE:
-        assert field is not None
-        atlas_space = template_space(tissues_at(field.data, gm, wm), field.data)
-    elif space == "T1w":
-        assert warp is not None and mask is not None
-        tissues = {key: image.data for key, image in maps.items()}
-        atlas_space = t1w_space(pet.grid, tissues, mask.data, warp)
-    else:
-        assert warp is not None and t1w_to_pet is not None
-        atlas_space = pet_space(pet.grid, maps, warp, t1w_to_pet)
+    atlas_space = space_of(head, space, pet.grid)
     equations = {name: (line[0], line[1]) for name, line in lines.items()}
     measures = measure_atlases(pet.data, atlas_space, processing=processing, lines=equations)
     uptake = {name: asdict(uptake_of) for name, uptake_of in measures.references.items()}
@@ -152,8 +124,7 @@ def _stored(arrays: Mapping[str, NDArray[Any]], name: str) -> Regions:
 
 @interface("written", always_run=True)
 def SaveRegions(
-    output_dir: str,
-    entities: Entities,
+    place: OutputPlace,
     tables: Tables,
     space: Space,
     processing: Processing,
@@ -161,18 +132,18 @@ def SaveRegions(
     sidecar: dict[str, Any],
     mask_sidecar: dict[str, Any],
     masks: Arrays | None = None,
-    t1w_entities: Entities | None = None,
+    t1w_place: OutputPlace | None = None,
 ) -> list[str]:
     """Write a table per atlas with its dictionary, and the masks: the same rows for every scan.
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     tables, masks, space : as `MeasureRegions` gives and takes them
     processing : atlases and references
     units : of the PET
     sidecar, mask_sidecar : JSON content besides the columns; that of the masks
-    t1w_entities : of the T1w, for masks in its space
+    t1w_place : that of derivatives of the T1w, for masks in its space
 
     Returns
     -------
@@ -191,15 +162,15 @@ def SaveRegions(
             ("histograms", tables["histograms"], read_table("histogram_columns"), "SUVR histogram"),
         ):
             if atlas.name in content:
-                path = output_path(output_dir, kind, entities, atlas=atlas.name, **placed)
+                path = place.path(kind, atlas=atlas.name, **placed)
                 description = {"Description": f"{measure} in the regions of {atlas.title}"}
                 files.append(
                     write_table(path, content[atlas.name], dictionary, description | about)
                 )
         if masks is not None:
-            image = _mask_path(output_dir, entities, t1w_entities, space, atlas)
+            image = _mask_path(place, t1w_place, space, atlas)
             files += _write_masks(image, masks, atlas, space, mask_sidecar)
-    return named(output_dir, *files)
+    return named(place, *files)
 
 
 def _write_masks(
@@ -225,22 +196,19 @@ def _write_masks(
     return [image, write_lines(sidecar_path(image).with_suffix(".tsv"), map(line, rows))]
 
 
-def _mask_path(
-    output_dir: str, entities: Entities, t1w_entities: Entities | None, space: str, atlas: Atlas
-) -> Path:
+def _mask_path(place: OutputPlace, t1w_place: OutputPlace | None, space: str, atlas: Atlas) -> Path:
     """Path of masks: in PET space beside the PET, otherwise with the T1w if there is one."""
     kind = "probseg" if atlas.drawn.overlapping else "dseg"
     template = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
-    if space == "pet" or not t1w_entities:
-        return output_path(output_dir, f"pet_{kind}", entities, atlas=atlas.name, **template)
-    return output_path(output_dir, f"t1w_{kind}", t1w_entities, atlas=atlas.name, **template)
+    if space == "pet" or t1w_place is None:
+        return place.path(f"pet_{kind}", atlas=atlas.name, **template)
+    return t1w_place.path(f"t1w_{kind}", atlas=atlas.name, **template)
 
 
 @interface("written", always_run=True)
 def SaveRatios(
-    output_dir: str,
-    entities: Entities,
-    pet: Image,
+    place: OutputPlace,
+    pet: Volume,
     references: dict[str, Any],
     lines: dict[str, list[float]],
     space: Space,
@@ -251,7 +219,7 @@ def SaveRatios(
 
     Parameters
     ----------
-    output_dir, entities : where it belongs, see `SaveImages`
+    place : where it belongs
     pet : in the space, NaN where not measured
     references : mean uptake by reference region
     lines : Centiloid slope, intercept by reference region
@@ -275,13 +243,13 @@ def SaveRatios(
             images["cl"] = centiloid_image(ratio, *lines[name])
         for kind, data in images.items():
             key = f"{kind}_image"
-            path = output_path(output_dir, key, entities, desc=f"{kind}{name}", **placed)
+            path = place.path(key, desc=f"{kind}{name}", **placed)
             shown = shown_as(kind, sidecar.get("TracerName"))
             save_volume(path, measured_or_zero(Volume(data, pet.affine)), shown=shown)
             content = {"ReferenceRegion": name, "Units": "CL" if kind == "cl" else "unitless"}
             write_json(sidecar_path(path), described(key, content | sidecar))
             files.append(path)
-    return named(output_dir, *files)
+    return named(place, *files)
 
 
 _METHODS = (PvcMethod.RBV, PvcMethod.IY, PvcMethod.MG)
@@ -289,23 +257,15 @@ _METHODS = (PvcMethod.RBV, PvcMethod.IY, PvcMethod.MG)
 
 @interface("tables", "record", *(f"pvc_{method.value}" for method in _METHODS))
 def Correct(
-    pet: Image,
-    gm: Image,
-    wm: Image,
-    csf: Image,
-    mask: Image,
-    regions: Arrays,
-    warp: WarpArrays,
-    t1w_to_pet: Rigid,
-    processing: Processing,
-) -> tuple[Tables, RecordPart, *tuple[Image | None, ...]]:
+    pet: Volume, head: PlacedHead, regions: Arrays, processing: Processing
+) -> tuple[Tables, RecordPart, *tuple[Volume | None, ...]]:
     """Partial volume correction in the regions of every atlas, on the grid of the PET.
 
     Parameters
     ----------
     pet : mean PET on its native grid
-    gm, wm, csf, mask, regions, warp : as `Segment` and `NativeRegions` give them
-    t1w_to_pet : as `Register` gives it
+    head : where it lies, and its tissues
+    regions : as `NativeRegions` gives them
     processing : methods, resolution, atlases
 
     Returns
@@ -317,17 +277,8 @@ def Correct(
         Images by region-based voxel-wise correction, by iterative Yang correction, of grey matter
         by the method of Mueller-Gaertner.
     """
-    anatomy = RegisteredAnatomy(
-        grey=gm,
-        white=wm,
-        fluid=csf,
-        brain=mask.data,
-        regions=regions,
-        warp=warp,
-        to_pet=t1w_to_pet,
-    )
     try:
-        by_atlas, record = corrected(pet, anatomy, processing)
+        by_atlas, record = corrected(pet, head, regions, processing)
     except BadDataError as error:
         return {}, not_corrected(str(error)), None, None, None
     images = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from errno import ENOMEM
 from io import BytesIO
+from itertools import chain
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,8 @@ _PADDING = 0xD935
 class InputSpec(BaseInterfaceInputSpec):
     """Inputs of a node; files are compared by their content, hashed once per process.
 
-    nipype would read every file twice whenever it checks whether a node has to run.
+    nipype would read every file twice whenever it checks whether a node has to run, and would not
+    look into dataclasses for names of files.
     """
 
     def _get_sorteddict(
@@ -54,7 +57,22 @@ class InputSpec(BaseInterfaceInputSpec):
             with suppress(OSError, ValueError):  # any text at all
                 digest = remembered_hash(value)
                 return (value, digest) if dictwithhash else digest
+        if is_dataclass(value):
+            paths = [str(path) for path in _paths(value)]
+            return repr(value), super()._get_sorteddict(paths, hash_files=hash_files)
         return super()._get_sorteddict(value, dictwithhash, hash_method, hash_files)
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """Paths in a dataclass, and in what it is made of."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _paths(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        yield from chain.from_iterable(map(_paths, value))
+    elif is_dataclass(value):
+        yield from _paths([getattr(value, field.name) for field in fields(value)])
 
 
 def keep(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> str:

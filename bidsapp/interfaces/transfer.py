@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from nipype.interfaces.base import File, traits
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.frames.position_means import PositionMean
+from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.store import (
     fetch,
@@ -29,7 +30,7 @@ from bidsapp.interfaces.store import (
 
 @dataclass(frozen=True)
 class Transfer:
-    """How values of a type are passed between nodes; in `Annotated`, or chosen by `transfer_of`.
+    """How values of a type are passed between nodes, as `transfer_of` chooses.
 
     Attributes
     ----------
@@ -55,31 +56,70 @@ def _write_json(path: Path, content: Any) -> str:
     return str(path)
 
 
-# Kept in the work folder
-Image = Annotated[Volume, _file(".npz", keep_volume, fetch_volume)]
-PositionMeans = Annotated[
-    list[PositionMean], _file(".npz", keep_position_means, fetch_position_means)
+Arrays = dict[str, NDArray[Any]]
+# A file of JSON in the work folder; any other mapping is passed as it is.
+Tables = Annotated[
+    dict[str, Any], _file(".json", _write_json, lambda path: json.loads(Path(path).read_text()))
 ]
-Arrays = Annotated[dict[str, NDArray[Any]], _file(".npz", keep, fetch)]
-WarpArrays = Annotated[
-    Warp,
-    _file(
+
+# Kept in the work folder
+_STORED: dict[Any, Transfer] = {
+    Volume: _file(".npz", keep_volume, fetch_volume),
+    list[PositionMean]: _file(".npz", keep_position_means, fetch_position_means),
+    Arrays: _file(".npz", keep, fetch),
+    Warp: _file(
         ".npz",
         lambda path, warp: keep(path, warp.to_arrays()),
         lambda path: Warp.from_arrays(fetch(path)),
     ),
-]
-Tables = Annotated[
-    dict[str, Any], _file(".json", _write_json, lambda path: json.loads(Path(path).read_text()))
-]
-# 4 x 4, RAS mm, as nested lists
-Rigid = Annotated[
-    NDArray[np.float64], Transfer(traits.List, lambda _, matrix: matrix.tolist(), np.array)
-]
-
+}
 _SIMPLE = {
-    Any: traits.Any, str: traits.Str, float: traits.Float, int: traits.Int, bool: traits.Bool,
+    # 4 x 4, RAS mm, as nested lists
+    Matrix: Transfer(traits.List, lambda _, matrix: matrix.tolist(), np.array),
+    # relative to the folder of the node that gives it
+    Path: Transfer(_EXISTING, lambda path, file: str(path.parent / file), Path),
+    Any: Transfer(traits.Any), str: Transfer(traits.Str), float: Transfer(traits.Float),
+    int: Transfer(traits.Int), bool: Transfer(traits.Bool),
 }  # fmt: skip
+
+
+def without_none(kind: Any) -> Any:
+    """``T`` of ``T | None``, any other type as it is.
+
+    Parameters
+    ----------
+    kind : type or annotation
+
+    Returns
+    -------
+    Any
+    """
+    is_union = get_origin(kind) in (Union, UnionType)
+    kinds = [argument for argument in get_args(kind) if argument is not NoneType]
+    return kinds[0] if is_union and len(kinds) == 1 else kind
+
+
+def parts_of(kind: Any) -> dict[str, Any] | None:
+    """Types of the fields of a dataclass that is passed field by field.
+
+    That is one with images or arrays in it, which are kept in the work folder, a file each.
+
+    Parameters
+    ----------
+    kind : type or annotation
+        ``T | None`` is treated as ``T``.
+
+    Returns
+    -------
+    dict or None
+        By name of the field; None for what is passed as a whole.
+    """
+    kind = without_none(kind)
+    if kind in _STORED or not is_dataclass(kind):
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    stored = any(without_none(own) in _STORED or parts_of(own) for own in hints.values())
+    return hints if stored else None
 
 
 def transfer_of(kind: Any) -> Transfer:
@@ -94,8 +134,10 @@ def transfer_of(kind: Any) -> Transfer:
     -------
     Transfer
     """
-    if get_origin(kind) in (Union, UnionType):
-        [kind] = [argument for argument in get_args(kind) if argument is not NoneType]
+    kind = without_none(kind)
+    for known in (_STORED, _SIMPLE):
+        if kind in known:
+            return known[kind]
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return next(argument for argument in args if isinstance(argument, Transfer))
@@ -110,6 +152,4 @@ def transfer_of(kind: Any) -> Transfer:
         return Transfer(traits.Dict, decode=dict)
     if origin is Literal:
         return Transfer(partial(traits.Enum, *args))
-    if kind is Path:  # relative to the folder of the node that gives it
-        return Transfer(_EXISTING, lambda path, file: str(path.parent / file), Path)
-    return Transfer(_SIMPLE[kind] if kind in _SIMPLE else partial(traits.Instance, kind))
+    return Transfer(partial(traits.Instance, kind))

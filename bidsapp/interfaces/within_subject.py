@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.core.anatomy.within_subject import (
     Visit,
     template_quality,
@@ -21,7 +22,7 @@ from bidsapp.data import read_table, template_mask
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
-from bidsapp.interfaces.derivatives import Entities, named, save_rigid
+from bidsapp.interfaces.derivatives import named, save_rigid
 from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
@@ -156,17 +157,13 @@ def template_findings(visits: Mapping[str, Mapping[str, Any]]) -> tuple[Flag, ..
 
 @interface("written", always_run=True)
 def SaveVisits(
-    output_dir: str,
-    entities: list[Entities],
-    sidecars: list[dict[str, Any]],
-    to_visits: list[Any],
+    places: list[OutputPlace], sidecars: list[dict[str, Any]], to_visits: list[Any]
 ) -> list[str]:
     """Write the rigid transform from each T1w to the template, and back, as ITK text.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    entities, sidecars : of each raw T1w; JSON content by key, besides the matrix
+    places, sidecars : of each raw T1w; JSON content by key, besides the matrix
     to_visits : as `MakeTemplate` gives them
 
     Returns
@@ -175,11 +172,11 @@ def SaveVisits(
         As `SaveImages`.
     """
     files: list[Path] = []
-    for own, sidecar, matrix in zip(entities, sidecars, to_visits, strict=True):
+    for place, sidecar, matrix in zip(places, sidecars, to_visits, strict=True):
         if not matrix:
             continue
         # Moving a T1w to the template takes points of the template to points of the T1w.
         moving = {"visit_xfm": np.array(matrix), "visit_xfm_inverse": np.linalg.inv(matrix)}
         content = {key: row | {"TemplateToT1w": matrix} for key, row in sidecar.items()}
-        files += save_rigid(output_dir, own, moving, content)
-    return named(output_dir, *files)
+        files += save_rigid(place, moving, content)
+    return named(places[0], *files)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,7 @@ from bidsapp.core.registration.motion import FrameAlignment, align_frames, align
 from bidsapp.data import read_table
 from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
+from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.record.model import FieldOfView
 from bidsapp.record.parts import motion_part
@@ -28,28 +30,46 @@ _ALIGNED = (
 )
 _NOT_ALIGNED = "nothing was realigned, so leave --no-motion-correction out"
 
-Frames = Callable[[], Iterable[Volume]]  # reads the frames of a PET anew
-
 
 @dataclass(frozen=True)
-class Part:
-    """One PET of an injection.
+class FrameSeries:
+    """The frames of one PET of an injection.
 
     Attributes
     ----------
-    name : of its file, for messages
-    frames : reads its frames
-    starts_s, durations_s : of each frame, seconds after injection
+    files : of the raw image; several where its frames are spread over them
+    start_s, duration_s : of each frame, seconds after injection
+    factors : what each frame is multiplied by to be Bq/mL, decay-corrected to the injection
+    decay : what measured activity is multiplied by to be decay-corrected to the injection
     """
 
-    name: str
-    frames: Frames
-    starts_s: Sequence[float]
-    durations_s: Sequence[float]
+    files: tuple[Path, ...]
+    start_s: tuple[float, ...]
+    duration_s: tuple[float, ...]
+    factors: tuple[float, ...] = ()
+    decay: tuple[float, ...] = ()
+
+    def frames(self) -> Iterator[Volume]:
+        """Read the frames; errors leave the path out, which the caller adds.
+
+        Yields
+        ------
+        Volume
+        """
+        first = self.files[0]
+        try:
+            yield from read_frames(*self.files)
+        except CentipetError as error:
+            reason = str(error).replace(f"{first}: ", "").replace(f"{first.parent}/", "")
+            raise type(error)(reason) from error
 
 
 def aligned(
-    scan: Part, others: Sequence[Part], weights_s: Sequence[float], *, within: bool
+    scan: FrameSeries,
+    others: Sequence[FrameSeries],
+    weights_s: Sequence[float],
+    *,
+    within: bool,
 ) -> tuple[list[list[Matrix]], RecordPart]:
     """Position of the head in every frame of a scan, and of others after the same injection.
 
@@ -72,24 +92,24 @@ def aligned(
     CentipetError
         The scan itself cannot be used.
     """
-    first = align_frames(scan.frames(), scan.durations_s, [weight > 0 for weight in weights_s])
+    first = align_frames(scan.frames(), scan.duration_s, [weight > 0 for weight in weights_s])
     matrices = [_applied(first, np.eye(4), within)]
     alignments: list[FrameAlignment | None] = [first]
     moved = {"frame_motion_mm": first.spread_mm}
     flags = flagged(moved, read_table("limits"), undone=_ALIGNED if within else _NOT_ALIGNED)
     for other in others:
         try:
-            part = align_frames(other.frames(), other.durations_s)
+            part = align_frames(other.frames(), other.duration_s)
         except CentipetError as error:  # the Centiloid does not need this PET
-            flags += (worded_flag("dual-window-part", name=other.name, reason=error),)
+            flags += (worded_flag("dual-window-part", name=other.files[0].name, reason=error),)
             matrices.append([])
             alignments.append(None)
             continue
         to_part = align_parts(first.mean(), part.mean())
         matrices.append(_applied(part, to_part, within))
         alignments.append(part.after(to_part))
-    starts, durations = ([getattr(pet, name) for pet in (scan, *others)]
-                         for name in ("starts_s", "durations_s"))  # fmt: skip
+    every = (scan, *others)
+    starts, durations = [pet.start_s for pet in every], [pet.duration_s for pet in every]
     return matrices, RecordPart(
         motion=motion_part(alignments, starts, durations, within),
         qc={"motion_window_mm": first.spread_mm},

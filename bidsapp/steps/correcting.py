@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix, inverse
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.grid.volume import Grid, Volume
-from bidsapp.core.quantification.resolution import measure_resolution
 from bidsapp.core.regions.compartments import Tissues, compartments
 from bidsapp.core.regions.corrected import Corrected, correct
-from bidsapp.core.regions.pvc import Fwhm, in_voxels
+from bidsapp.core.regions.pvc import in_voxels
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import VOI_NAMES, read_table
 from bidsapp.data.atlases import Atlas, atlas, chosen_atlases
@@ -25,41 +22,19 @@ from bidsapp.io.tsv import finite_number
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import corrected_part
 from bidsapp.settings import Processing
+from bidsapp.steps.head import Masks, PlacedHead, pet_resolution
 from bidsapp.steps.measuring import pet_space
 
 VOI_ATLAS = "Centiloid"  # its regions make the images and the ratios
 
 
-@dataclass(frozen=True, eq=False)
-class RegisteredAnatomy:
-    """Anatomy by the T1w, and its registration to the PET.
-
-    Attributes
-    ----------
-    grey, white, fluid : probability on the T1w grid
-    brain : ndarray of bool, on the T1w grid
-    regions : masks ``ctx`` and ``cbl`` on the T1w grid
-    warp : T1w world -> template world
-    to_pet : ndarray, shape (4, 4)
-        T1w world -> PET world, RAS mm.
-    """
-
-    grey: Volume
-    white: Volume
-    fluid: Volume
-    brain: NDArray[np.bool_]
-    regions: Mapping[str, NDArray[np.bool_]]
-    warp: Warp
-    to_pet: Matrix
-
-
 class AnatomyOnPet:
     """Atlas regions and tissues on the grid of a PET."""
 
-    def __init__(self, grid: Grid, anatomy: RegisteredAnatomy) -> None:
-        self.grid, self.anatomy = grid, anatomy
-        self.to_t1w = inverse(anatomy.to_pet)
-        self._space = pet_space(grid, {}, anatomy.warp, anatomy.to_pet)
+    def __init__(self, grid: Grid, head: PlacedHead) -> None:
+        self.grid, self.head = grid, head
+        self.to_t1w = inverse(head.t1w_to_pet)
+        self._space = pet_space(grid, replace(head, tissues=None))
 
     def on(self, regions: Regions, own: Grid | None = None) -> Regions:
         """Resample regions to the grid of the PET.
@@ -84,10 +59,10 @@ class AnatomyOnPet:
         Tissues
             Tissue fractions, 0 to 1, and masks of cerebellum and brainstem.
         """
-        anatomy = self.anatomy
+        head = self.head.tissues
+        assert head is not None
         grey, white, fluid = (
-            fractions(tissue, self.grid, self.to_t1w)
-            for tissue in (anatomy.grey, anatomy.white, anatomy.fluid)
+            fractions(tissue, self.grid, self.to_t1w) for tissue in (head.gm, head.wm, head.csf)
         )
         gaain = self.on(atlas(VOI_ATLAS).regions)
         cerebellum = self._mask(gaain, "wc")
@@ -125,14 +100,15 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
 
 
 def corrected(
-    pet: Volume, anatomy: RegisteredAnatomy, processing: Processing
+    pet: Volume, head: PlacedHead, regions: Masks, processing: Processing
 ) -> tuple[dict[str, Corrected], RecordPart]:
     """Correct a PET in every atlas of a run.
 
     Parameters
     ----------
     pet : mean over the window, native grid
-    anatomy : the head it is of
+    head : the head it is of, with its tissues
+    regions : masks ``ctx`` and ``cbl`` on the T1w grid
     processing : methods, resolution, atlases
 
     Returns
@@ -146,38 +122,20 @@ def corrected(
     BadDataError
         It cannot be corrected.
     """
-    placed = AnatomyOnPet(pet.grid, anatomy)
+    placed = AnatomyOnPet(pet.grid, head)
     tissues = placed.tissues()
-    psf_mm, source = _resolution(pet, anatomy, processing)
+    psf_mm, source = pet_resolution(pet, head, regions, processing.psf_mm)
     fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
     by_atlas = {}
     for parcellation in chosen_atlases(processing):
-        regions, measured = (
+        parts, measured = (
             placed.on(part, parcellation.grid)
             for part in (parcellation.regions, parcellation.measured)
         )
-        head = compartments(regions, measured, tissues)
-        by_atlas[parcellation.name] = correct(pet.data, head, fwhm_vox, processing.pvc)
+        model = compartments(parts, measured, tissues)
+        by_atlas[parcellation.name] = correct(pet.data, model, fwhm_vox, processing.pvc)
     names = atlas(VOI_ATLAS).names
     return by_atlas, corrected_part(by_atlas[VOI_ATLAS], names, psf_mm, source)
-
-
-def _resolution(
-    pet: Volume, anatomy: RegisteredAnatomy, processing: Processing
-) -> tuple[Fwhm, str]:
-    """FWHMs along the voxel axes, mm: those of the user, else measured in the image."""
-    if processing.psf_mm is not None:
-        return processing.psf_mm, "given"
-    tissue = (anatomy.grey, anatomy.white, anatomy.fluid)
-    widths = measure_resolution(
-        pet,
-        np.stack([tissue.data for tissue in tissue]),
-        anatomy.brain,
-        anatomy.regions,
-        tissue[0].affine,
-        anatomy.to_pet,
-    )
-    return widths, "measured"
 
 
 def corrected_columns(result: Corrected, parcellation: Atlas) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bidsapp.core.grid.volume import Grid, Volume, blur_reach, mask_slices
 from bidsapp.core.quality import flagged
 from bidsapp.data import priors, read_table, template_mask, vois
 from bidsapp.record import RecordPart
+from bidsapp.steps.head import HeadTissues, PlacedHead
 from bidsapp.steps.refusing import refuse_beyond, refuse_damaged
 
 _SURELY_TISSUE = 0.8  # after a blur like that of a PET
@@ -35,14 +36,12 @@ Mask = NDArray[np.bool_]
 TissueAt = Callable[[Matrix], Mask]
 
 
-def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> TissueAt:
+def tissue_of_t1w(tissues: HeadTissues, grid: Grid) -> TissueAt:
     """Certain grey and white matter on the grid of the PET, by the position of the head.
 
     Parameters
     ----------
-    grey, white : probability on the T1w grid
-    brain : ndarray of bool
-        Mask on the T1w grid.
+    tissues : HeadTissues
     grid : of the PET
 
     Returns
@@ -50,6 +49,7 @@ def tissue_of_t1w(grey: Volume, white: Volume, brain: Mask, grid: Grid) -> Tissu
     function
         T1w world -> PET world, 4 x 4, RAS mm, to a mask on ``grid``.
     """
+    grey, white, brain = tissues.gm, tissues.wm, tissues.mask.data
     sigma = _BLUR_MM / FWHM_PER_SIGMA / grey.grid.voxel_size
     box = mask_slices(brain, blur_reach(sigma) + 1)  # beyond is nothing
     within = (grey.data[box] + white.data[box]) * brain[box]
@@ -86,10 +86,7 @@ def inspected(
     frames: Iterable[tuple[Volume, float, ArrayLike]],
     position_means: Sequence[PositionMean],
     mean: Volume,
-    *,
-    tissue: TissueAt,
-    to_pet: Matrix,
-    field: NDArray[np.floating],
+    head: PlacedHead,
     reference: str,
 ) -> tuple[list[PositionMean] | None, RecordPart]:
     """Mask the voxels of a window that have no measurement.
@@ -98,10 +95,7 @@ def inspected(
     ----------
     frames : of the raw PET: image, seconds that count, world of the reference -> its world
     position_means, mean : of the window, native grid
-    tissue : `tissue_of_t1w` or `tissue_of_template`
-    to_pet : world of ``field`` -> PET world, 4 x 4, RAS mm
-    field : ndarray, shape (X, Y, Z, 3)
-        World coordinate of every voxel of the 2 mm MNI grid.
+    head : where it lies
     reference : reference region of the Centiloid
 
     Returns
@@ -115,8 +109,12 @@ def inspected(
     BadDataError
         The reference region is damaged, the brain holds one value, or the air is farther from zero.
     """
-    limits, grid = read_table("limits"), mean.grid
-    points = field.astype(np.float64)
+    limits, grid, to_pet = read_table("limits"), mean.grid, head.t1w_to_pet
+    points = head.field.data.astype(np.float64)
+    if head.tissues is None:
+        tissue = tissue_of_template(head.field.data, grid)
+    else:
+        tissue = tissue_of_t1w(head.tissues, grid)
     in_reference = points[vois(2)[reference]]
     seen = measured_voxels(position_means[0].image.data)
     lost = {

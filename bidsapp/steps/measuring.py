@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.anatomy.warp import Warp
-from bidsapp.core.grid.alignment import Matrix, inverse, transform
+from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.resample import resample, sample
 from bidsapp.core.grid.sampling import nearest_voxels
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
@@ -42,6 +41,7 @@ from bidsapp.data.tracers import STANDARD_REFERENCE
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.plain import some
 from bidsapp.settings import Processing
+from bidsapp.steps.head import PlacedHead
 
 Map = NDArray[np.floating]
 Moving = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -117,68 +117,74 @@ def template_space(tissues: Mapping[str, Map], field: Map | None = None) -> Atla
     return AtlasSpace(mni_grid(2), lambda regions: regions, tissues, on_t1w)
 
 
-def tissues_at(
-    points: NDArray[np.floating], grey: Volume | None, white: Volume | None
-) -> dict[str, Map]:
+def tissues_at(points: NDArray[np.floating], grey: Volume, white: Volume) -> dict[str, Map]:
     """Interpolate tissue probabilities at points.
 
     Parameters
     ----------
     points : ndarray, shape (..., 3)
         T1w world coordinates, RAS mm.
-    grey, white : probability on the T1w grid, None without a T1w
+    grey, white : probability on the T1w grid
 
     Returns
     -------
     dict
         ``GM`` and ``WM`` -> ndarray, shape (...), NaN outside the T1w.
     """
-    maps = {"GM": grey, "WM": white}
-    return {key: sample(image, points) for key, image in maps.items() if image is not None}
+    return {"GM": sample(grey, points), "WM": sample(white, points)}
 
 
-def t1w_space(grid: Grid, tissues: Mapping[str, Map], brain: Map, warp: Warp) -> AtlasSpace:
-    """Space of a T1w, on its grid.
+def space_of(head: PlacedHead, space: str, grid: Grid) -> AtlasSpace:
+    """Space that a scan is measured in.
 
     Parameters
     ----------
-    grid : of the T1w
-    tissues : probability on ``grid`` by ``GM`` and ``WM``
-    brain : brain mask on ``grid``
-    warp : T1w world -> template world
+    head : PlacedHead
+    space : ``MNI152NLin6Asym``, ``T1w`` or ``pet``
+    grid : of the image in this space
 
     Returns
     -------
     AtlasSpace
     """
-    near = _near(brain, grid)
-    source = template_voxels(grid, mni_grid(2), warp.to_template, near)
-    return _space_of_voxels(grid, tissues, source, lambda points: points)
+    if space == "pet":
+        return pet_space(grid, head)
+    if space == "T1w":
+        return _t1w_space(grid, head)
+    field, tissues = head.field.data, head.tissues
+    maps = {} if tissues is None else tissues_at(field, tissues.gm, tissues.wm)
+    return template_space(maps, field)
 
 
-def pet_space(
-    grid: Grid, tissues: Mapping[str, Volume], warp: Warp, t1w_to_pet: Matrix
-) -> AtlasSpace:
+def _t1w_space(grid: Grid, head: PlacedHead) -> AtlasSpace:
+    """Space of a T1w, on its grid."""
+    tissues = head.tissues
+    assert tissues is not None
+    near = _near(tissues.mask.data, grid)
+    source = template_voxels(grid, mni_grid(2), head.warp.to_template, near)
+    maps = {"GM": tissues.gm.data, "WM": tissues.wm.data}
+    return _space_of_voxels(grid, maps, source, lambda points: points)
+
+
+def pet_space(grid: Grid, head: PlacedHead) -> AtlasSpace:
     """Space of a PET, on its grid.
 
     Parameters
     ----------
     grid : of the PET
-    tissues : probability on the T1w grid by ``GM`` and ``WM``
-    warp : T1w world -> template world
-    t1w_to_pet : ndarray, shape (4, 4)
-        T1w world -> PET world, RAS mm.
+    head : PlacedHead
 
     Returns
     -------
     AtlasSpace
     """
-    to_t1w = inverse(t1w_to_pet)
+    to_t1w, tissues = inverse(head.t1w_to_pet), head.tissues
 
     def to_template(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return warp.to_template(transform(to_t1w, points))
+        return head.warp.to_template(transform(to_t1w, points))
 
-    moved = {key: resample(tissue, grid, to_t1w).data for key, tissue in tissues.items()}
+    maps = {} if tissues is None else {"GM": tissues.gm, "WM": tissues.wm}
+    moved = {key: resample(tissue, grid, to_t1w).data for key, tissue in maps.items()}
     source = template_voxels(grid, mni_grid(2), to_template)
     return _space_of_voxels(grid, moved, source, lambda points: transform(to_t1w, points))
 

@@ -24,6 +24,7 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.hashes import file_hash
 from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.steps.head import HeadTissues
 
 _STEP_MM = 3.0  # finer changes little: the labels of many thousand points are compared
 _AROUND_MM = 10.0
@@ -31,15 +32,14 @@ _PARTS_SHOWN = 3  # of a path: the subject's folder is among them, the machine i
 
 
 def accept(
-    parcellations: Sequence[AtlasChoice], tissues: Volume, brain: Volume, processing: Processing
+    parcellations: Sequence[AtlasChoice], tissues: HeadTissues, processing: Processing
 ) -> tuple[Processing, tuple[Flag, ...]]:
     """Put the parcellations of a participant that can be used into the options of a scan.
 
     Parameters
     ----------
     parcellations : their files
-    tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
-    brain : mask on that grid
+    tissues : HeadTissues
     processing : options of the run
 
     Returns
@@ -55,7 +55,7 @@ def accept(
         assert choice.image is not None
         try:
             signed = replace(choice, digest=file_hash(choice.image))
-            if reason := _refusal(atlas(signed), tissues, brain):
+            if reason := _refusal(atlas(signed), tissues):
                 raise BadDataError(f"{choice.image}: {reason}")
         except (CentipetError, OSError) as error:
             short = "/".join(choice.image.parts[-_PARTS_SHOWN:])
@@ -76,24 +76,24 @@ def accept(
     return accepted, tuple(flags)
 
 
-def _refusal(parcellation: Atlas, tissues: Volume, brain: Volume) -> str | None:
+def _refusal(parcellation: Atlas, tissues: HeadTissues) -> str | None:
     """Why an atlas in the space of the T1w is not one of its head, or None."""
     assert parcellation.grid is not None
-    inside, in_place, beside = fit(parcellation, tissues, brain)
+    inside, in_place, beside = fit(parcellation, tissues)
+    brain = tissues.mask
     middle = float(transform(brain.affine, mask_centre(brain.data != 0))[0])
     return of_another_head(inside, in_place, beside) or exchanged(
         sides_of(parcellation.rows, parcellation.regions, parcellation.grid, middle)
     )
 
 
-def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, float, float]:
+def fit(parcellation: Atlas, tissues: HeadTissues) -> tuple[float, float, float]:
     """Agreement of an atlas in T1w space with the tissues of the T1w.
 
     Parameters
     ----------
     parcellation : Atlas with a grid
-    tissues : ndarray, shape (X, Y, Z, 3); probability of grey, white, fluid on the T1w grid
-    brain : mask on that grid
+    tissues : HeadTissues
 
     Returns
     -------
@@ -115,8 +115,8 @@ def fit(parcellation: Atlas, tissues: Volume, brain: Volume) -> tuple[float, flo
     index = np.mgrid[block].reshape(3, -1).T
     points = transform(parcellation.grid.affine, index.astype(np.float64))
     own = labels[block].reshape(-1)
-    maps = [Volume(tissue, tissues.affine) for tissue in np.moveaxis(tissues.data, -1, 0)]
-    mask = Volume(brain.data != 0, brain.affine)
+    maps = (tissues.gm, tissues.wm, tissues.csf)
+    mask = Volume(tissues.mask.data != 0, tissues.mask.affine)
 
     def explains(shift: NDArray[np.float64]) -> tuple[float, float]:
         values = np.stack([nearest(tissue_map, points + shift) for tissue_map in maps], axis=-1)

@@ -70,8 +70,9 @@ def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatom
         ).image
     flow.save_images(t1w.entities, content, images)
     flow.step(
-        SaveWarp, "warp", _IMAGES_GB, **sidecars.place(t1w.entities), **head.of("field", "warp"),
-        native=head.t1w, sidecars={key: content[key] for key in ("warp", "warp_inverse")},
+        SaveWarp, "warp", _IMAGES_GB, place=sidecars.place(t1w.entities),
+        sidecars={key: content[key] for key in ("warp", "warp_inverse")}, native=head.t1w,
+        **head.of("field", "warp"),
     )  # fmt: skip
     return SharedAnatomy(flow, head, regions.regions)
 
@@ -93,8 +94,8 @@ def _template(flow: Flow, t1w: T1wPlan) -> StepOutput:
         sources=sidecars.sources(t1w),
     )  # fmt: skip
     flow.step(
-        SaveVisits, "transforms", _TABLE_GB, output_dir=str(sidecars.output_dir),
-        entities=[visit.entities for visit in t1w.visits], sidecars=sidecars.visits(t1w),
-        to_visits=template.to_visits,
+        SaveVisits, "transforms", _TABLE_GB,
+        places=[sidecars.place(visit.entities) for visit in t1w.visits],
+        sidecars=sidecars.visits(t1w), to_visits=template.to_visits,
     )  # fmt: skip
     return template.t1w

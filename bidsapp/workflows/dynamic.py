@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.pet_metadata import PetTiming, activity_unit, factors_to
+from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan
-from bidsapp.core.frames.decay import decay_factors
 from bidsapp.core.kinetics.dynamic import dynamic_refusal
 from bidsapp.data import VOI_NAMES
 from bidsapp.data.atlases import CENTILOID
 from bidsapp.data.kinetics import dynamic_rule, kinpar_columns, map_keys
-from bidsapp.data.tracers import any_tracer, tracers
+from bidsapp.data.tracers import tracers
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import (
     FitKinetics,
-    FrameSeries,
     MeasureDrift,
     SampleFrames,
     SaveDynamic,
@@ -25,7 +22,7 @@ from bidsapp.interfaces.dynamic import (
     SaveTacs,
 )
 from bidsapp.record.parts import not_fitted
-from bidsapp.workflows.pet import Averaged
+from bidsapp.workflows.pet import Averaged, frame_series
 from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory of 60 frames of 128 x 128 x 96, measured.
@@ -59,11 +56,7 @@ def add_time_activity(
     """
     sidecars = flow.sidecars
     frames = {
-        "series": [
-            _series(files, timing, scan.tracer)
-            for files, timing in zip(scan.files, scan.timings, strict=True)
-        ],
-        "pets": list(map(str, scan.pets)),
+        "series": frame_series(scan),
         "motion": averaged.motion,
         "ends": averaged.mean.ends,
     }
@@ -71,15 +64,15 @@ def add_time_activity(
     sampled = flow.step(
         SampleFrames, "sample", _SAMPLE_GB, **frames, **transforms, processing=processing
     )
-    flow.step(SaveDynamic, "image", _SAVE_GB, **frames, **place, sidecar=content["pet_dynamic"])
+    flow.step(SaveDynamic, "image", _SAVE_GB, **frames, place=place, sidecar=content["pet_dynamic"])
     flow.recorded(
-        SaveTacs, "curves", _TABLE_GB, **place, tacs=sampled.tacs, processing=processing,
+        SaveTacs, "curves", _TABLE_GB, place=place, tacs=sampled.tacs, processing=processing,
         sidecar=content["tacs"], units=activity_units(scan), suv_factor=scan.suv_factor,
     )  # fmt: skip
     _add_drift(flow, scan, sampled.tacs)
     if sidecars.processing.motion_correction or scan.parts:
         flow.step(
-            SaveMotion, "motion", _TABLE_GB, **place, motion=averaged.motion,
+            SaveMotion, "motion", _TABLE_GB, place=place, motion=averaged.motion,
             record=averaged.record, sidecar=content["motion"],
         )  # fmt: skip
     return sampled
@@ -118,19 +111,6 @@ def activity_units(scan: ScanPlan) -> str:
     return units if activity_unit(units) is None else "Bq/mL"
 
 
-def _series(files: tuple[Path, ...], timing: PetTiming, tracer: str) -> FrameSeries:
-    half_life = any_tracer(tracer).half_life_s
-    start, duration = timing.frame_start_s, timing.frame_duration_s
-    unit = activity_unit(timing.units) or 1.0
-    return FrameSeries(
-        files=tuple(map(str, files)),
-        start_s=start,
-        duration_s=duration,
-        factors=tuple(unit * factor for factor in factors_to(timing, half_life, 0.0)),
-        decay=decay_factors(start, duration, half_life, 0.0),
-    )
-
-
 def add_kinetics(
     flow: Flow, scan: ScanPlan, processing: Any, inputs: Mapping[str, StepOutput]
 ) -> None:
@@ -143,7 +123,7 @@ def add_kinetics(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     processing : options of the scan, with its own parcellations
-    inputs : ``tacs``, ``frames``, ``field``; ``gm``, ``wm`` if there is a T1w
+    inputs : ``tacs``, ``frames``, and fields of a `PlacedHead`
     """
     if (reason := _refusal(scan)) is not None:
         flow.records.append(not_fitted(reason))
@@ -152,7 +132,7 @@ def add_kinetics(
     content = sidecars.kinetics(scan)
     fit = flow.step(FitKinetics, "fit", _FIT_GB, **inputs, processing=processing)
     flow.recorded(
-        SaveTables, "tables_kinetics", _TABLE_GB, **sidecars.place(scan.entities), key="kinpar",
+        SaveTables, "tables_kinetics", _TABLE_GB, place=sidecars.place(scan.entities), key="kinpar",
         columns=kinpar_columns(), sidecar=content["kinpar"], **fit.of("tables", "record"),
     )  # fmt: skip
     images = fit.of(*map_keys(sidecars.processing))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bidsapp.bids.pet_metadata import common_decay_factors
+from bidsapp.bids.pet_metadata import activity_unit, common_decay_factors, factors_to
 from bidsapp.bids.plan import ScanPlan
+from bidsapp.core.frames.decay import decay_factors
 from bidsapp.data import REFERENCES
 from bidsapp.data.calibrations import scale_for, tau_scale
 from bidsapp.data.tau import tau_voi_files
@@ -30,6 +31,7 @@ from bidsapp.interfaces.pet import (
 )
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
+from bidsapp.steps.averaging import FrameSeries
 from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
@@ -69,21 +71,18 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
     -------
     Averaged
     """
-    weights = list(scan.window.frame_weights_s)
-    files = [list(map(str, paths)) for paths in scan.files]
+    weights, files = list(scan.window.frame_weights_s), list(map(str, scan.files[0]))
     factors = common_decay_factors(scan.metadata, any_tracer(scan.tracer).half_life_s)
     within = flow.sidecars.processing.motion_correction
     # Without correction only the parts of a dual-window study need a common position.
     align = None
     if scan.n_frames > 1 and (within or scan.parts):
         align = flow.step(
-            AlignFrames, "align", 0.5 + _FRAME_GB * scan.n_frames, pets=files,
-            starts_s=[list(timing.frame_start_s) for timing in scan.timings],
-            durations_s=[list(timing.frame_duration_s) for timing in scan.timings],
+            AlignFrames, "align", 0.5 + _FRAME_GB * scan.n_frames, series=frame_series(scan),
             weights_s=weights, within=within,
         )  # fmt: skip
     mean = flow.recorded(
-        TimeAverage, "average", 0.3 + _FRAME_GB * len(weights), pet=files[0], weights_s=weights,
+        TimeAverage, "average", 0.3 + _FRAME_GB * len(weights), pet=files, weights_s=weights,
         decay_factors=list(factors) if factors else None, motion=align and align.motion,
     )  # fmt: skip
     if align is not None:
@@ -93,8 +92,29 @@ def average_frames(flow: Flow, scan: ScanPlan) -> Averaged:
     return Averaged(mean, unmoved, RecordPart())
 
 
+def frame_series(scan: ScanPlan) -> list[FrameSeries]:
+    """Frames of every PET of an injection, the scan itself first.
+
+    Parameters
+    ----------
+    scan : its plan
+
+    Returns
+    -------
+    list of FrameSeries
+    """
+    half_life, series = any_tracer(scan.tracer).half_life_s, []
+    for files, timing in zip(scan.files, scan.timings, strict=True):
+        start, duration = timing.frame_start_s, timing.frame_duration_s
+        unit = activity_unit(timing.units) or 1.0
+        factors = tuple(unit * factor for factor in factors_to(timing, half_life, 0.0))
+        decay = decay_factors(start, duration, half_life, 0.0)
+        series.append(FrameSeries(files, start, duration, factors, decay))
+    return series
+
+
 def inspect_frames(
-    flow: Flow, scan: ScanPlan, averaged: Averaged, transforms: Mapping[str, StepOutput]
+    flow: Flow, scan: ScanPlan, averaged: Averaged, head: Mapping[str, StepOutput]
 ) -> Step:
     """Check the frames of the window for damage and mask voxels without a measurement.
 
@@ -103,7 +123,7 @@ def inspect_frames(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     averaged : as `average_frames` gives it
-    transforms : ``t1w_to_pet``, ``field``; ``gm``, ``wm``, ``mask`` if there is a T1w
+    head : fields of a `PlacedHead`
 
     Returns
     -------
@@ -115,12 +135,14 @@ def inspect_frames(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
         mean=averaged.mean.pet, position_means=averaged.mean.position_means,
-        motion=averaged.motion, **transforms,
+        motion=averaged.motion, **head,
     )  # fmt: skip
     return inspected
 
 
-def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> Step:
+def smooth(
+    flow: Flow, inspected: Step, head: Mapping[str, StepOutput], regions: StepOutput | None
+) -> Step:
     """Smooth the PET along its voxel axes, if requested.
 
     Frames are aligned before; time-activity curves and partial volume correction use the unsmoothed
@@ -130,7 +152,8 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
     ----------
     flow : the workflow of the scan, to which steps are added
     inspected : ``pet`` and ``position_means``
-    anatomy : of the T1w, to measure the resolution; without one it is empty, and ``--psf`` is set
+    head : fields of a `PlacedHead`
+    regions : of the T1w, to measure the resolution; without one ``--psf`` is set
 
     Returns
     -------
@@ -144,7 +167,7 @@ def smooth(flow: Flow, inspected: Step, anatomy: Mapping[str, StepOutput]) -> St
         Smooth, "smooth", _SMOOTH_GB, fwhm_mm=processing.smooth_fwhm_mm,
         target_mm=processing.target_resolution_mm,
         psf_mm=processing.psf_mm and list(processing.psf_mm),
-        **inspected.of("pet", "position_means"), **anatomy,
+        regions=regions, **inspected.of("pet", "position_means"), **head,
     )  # fmt: skip
     return smoothed
 

@@ -24,22 +24,15 @@ from bidsapp.workflows.wiring import Flow, StepOutput
 # Peak memory of a 128 x 128 x 84 PET with a 256 x 256 x 256 T1w, measured.
 _MEASURE_GB, _NATIVE_GB, _SAVE_GB, _CORRECT_GB = 0.5, 1.5, 0.4, 1.2
 
-# What brings the atlas to a space.
-_PLACING = {
-    TEMPLATE_SPACE: ("field",),
-    "T1w": ("warp", "mask"),
-    "pet": ("warp", "t1w_to_pet"),
-}
 
-
-def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOutput]) -> Any:
+def check_parcellations(flow: Flow, scan: ScanPlan, tissues: Mapping[str, StepOutput]) -> Any:
     """Check the parcellations of the participant that the plan of a scan names.
 
     Parameters
     ----------
     flow : the workflow of the scan, to which steps are added
     scan : its plan
-    tissue : ``gm``, ``wm``, ``csf``, ``mask``
+    tissues : fields of a `HeadTissues`
 
     Returns
     -------
@@ -51,14 +44,17 @@ def check_parcellations(flow: Flow, scan: ScanPlan, tissue: Mapping[str, StepOut
         return processing
     accepted = flow.recorded(
         AcceptParcellations, "check", _NATIVE_GB, parcellations=list(scan.parcellations),
-        files=[str(parcellation.image) for parcellation in scan.parcellations],
-        processing=processing, **tissue,
+        processing=processing, **tissues,
     )  # fmt: skip
     return accepted.processing
 
 
 def measure_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, inputs: Mapping[str, StepOutput]
+    flow: Flow,
+    scan: ScanPlan,
+    own_options: Any,
+    pets: Mapping[str, StepOutput],
+    head: Mapping[str, StepOutput],
 ) -> None:
     """Measure a scan in the regions of all atlases of the run, in every requested space.
 
@@ -67,32 +63,31 @@ def measure_regions(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     own_options : of the scan, with its own parcellations
-    inputs : ``pet_mni``, ``pet_t1w``, ``pet_native``, ``gm``, ``wm``, ``mask``, ``field``,
-        ``warp``, ``t1w_to_pet``; without a T1w what there is of them
+    pets : ``pet_mni``, ``pet_native``, and ``pet_t1w`` if there is a T1w
+    head : fields of a `PlacedHead`
     """
     sidecars = flow.sidecars
     processing, place = sidecars.processing, sidecars.place(scan.entities)
-    tissue = [] if scan.t1w is None else ["gm", "wm"]
+    t1w_place = None if scan.t1w is None else sidecars.place(scan.t1w.entities)
     equations = regional_scale(processing, scan.tracer, scan.normalisation).equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
-        pet = inputs.get(PET_IMAGE[space])
+        pet = pets.get(PET_IMAGE[space])
         if pet is None:
             continue
         on_template = space == TEMPLATE_SPACE
         measured = flow.step(
             MeasureRegions, f"measure_{space}", _MEASURE_GB if on_template else _NATIVE_GB,
-            pet=pet, space=space, lines=lines, processing=own_options,
-            **{key: inputs[key] for key in (*tissue, *_PLACING[space])},
+            pet=pet, space=space, lines=lines, processing=own_options, **head,
         )  # fmt: skip
         flow.step(
-            SaveRegions, f"tables_{space}", _SAVE_GB, **place, space=space, processing=own_options,
-            units=scan.metadata.units, t1w_entities={} if scan.t1w is None else scan.t1w.entities,
+            SaveRegions, f"tables_{space}", _SAVE_GB, place=place, space=space,
+            processing=own_options, units=scan.metadata.units, t1w_place=t1w_place,
             sidecar=sidecars.regional(scan, space), mask_sidecar=sidecars.masks(scan, space),
             tables=measured.tables, masks=measured.masks if processing.write_masks else None,
         )  # fmt: skip
         flow.step(
-            SaveRatios, f"ratios_{space}", _SAVE_GB, **place, pet=pet, space=space, lines=lines,
+            SaveRatios, f"ratios_{space}", _SAVE_GB, place=place, pet=pet, space=space, lines=lines,
             references=measured.references, skip=list(REFERENCES) if on_template else [],
             sidecar=sidecars.ratio(scan, space),
         )  # fmt: skip
@@ -101,7 +96,12 @@ def measure_regions(
 
 
 def correct_regions(
-    flow: Flow, scan: ScanPlan, own_options: Any, inputs: Mapping[str, StepOutput]
+    flow: Flow,
+    scan: ScanPlan,
+    own_options: Any,
+    pet: StepOutput,
+    head: Mapping[str, StepOutput],
+    regions: StepOutput,
 ) -> None:
     """Correct a scan for the partial volume effect, on its native grid; no Centiloid rests on it.
 
@@ -110,13 +110,17 @@ def correct_regions(
     flow : the workflow of the scan, to which steps are added
     scan : its plan
     own_options : of the scan, with its own parcellations
-    inputs : ``pet``, not smoothed, and what else `Correct` takes
+    pet : not smoothed, native grid
+    head : fields of a `PlacedHead`
+    regions : of the T1w, as `NativeRegions` gives them
     """
     sidecars = flow.sidecars
     content = sidecars.pvc(scan)
-    corrected = flow.step(Correct, "correct", _CORRECT_GB, processing=own_options, **inputs)
+    corrected = flow.step(
+        Correct, "correct", _CORRECT_GB, pet=pet, regions=regions, processing=own_options, **head
+    )
     flow.recorded(
-        SaveTables, "tables_pvc", _SAVE_GB, **sidecars.place(scan.entities), key="pvc",
+        SaveTables, "tables_pvc", _SAVE_GB, place=sidecars.place(scan.entities), key="pvc",
         columns=pvc_columns(scan.metadata.units), sidecar=content["pvc"],
         **corrected.of("tables", "record"),
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bidsapp.bids.plan import ScanPlan
@@ -20,7 +19,7 @@ from bidsapp.workflows.anat import SharedAnatomy
 from bidsapp.workflows.dynamic import add_kinetics, add_time_activity
 from bidsapp.workflows.pet import average_frames, inspect_frames, quantify, smooth
 from bidsapp.workflows.regions import check_parcellations, correct_regions, measure_regions
-from bidsapp.workflows.sidecars import Sidecars
+from bidsapp.workflows.sidecars import TISSUES, Sidecars
 from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
@@ -51,104 +50,82 @@ def init_scan_wf(
     averaged = average_frames(flow, scan)
     content = sidecars.pet(scan)
     if anatomy is None:
-        position = _normalise(flow, scan, averaged.mean.pet, content)
+        position, head = _normalise(flow, scan, averaged.mean.pet, content)
+        tissues = {}
     else:
-        position = _register(flow, scan, averaged.mean.pet, anatomy.head, content)
-    tissue, transforms = position.tissue, position.transforms
-    maps = {key: tissue[key] for key in ("gm", "wm", "mask") if tissue}
-    inspected = inspect_frames(flow, scan, averaged, transforms | maps)
-    to_pet = {"t1w_to_pet": transforms["t1w_to_pet"]}
-    own = {} if anatomy is None else tissue | to_pet | {"regions": anatomy.regions}
-    smoothed = smooth(flow, inspected, own)
+        tissues = anatomy.head.of(*TISSUES, "mask")
+        position, head = _register(flow, scan, averaged.mean.pet, anatomy.head, tissues, content)
+    transforms = {key: head[key] for key in ("field", "t1w_to_pet")}
+    inspected = inspect_frames(flow, scan, averaged, head)
+    smoothed = smooth(flow, inspected, head, None if anatomy is None else anatomy.regions)
     on_template = flow.step(
         PetToTemplate, "to_template", _TEMPLATE_GB, **smoothed.of("position_means"), **transforms
     ).pet
     images = {"pet_native": smoothed.pet, "pet_mni": on_template}
     if anatomy is not None:
         images["pet_t1w"] = flow.step(
-            PetToT1wGrid, "to_t1w", _RESAMPLE_GB, **smoothed.of("position_means"), **to_pet,
-            reference=anatomy.head.mask,
+            PetToT1wGrid, "to_t1w", _RESAMPLE_GB, **smoothed.of("position_means"),
+            reference=anatomy.head.mask, t1w_to_pet=head["t1w_to_pet"],
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
         requested = sidecars.for_centiloid(scan) == processing
         flow.recorded(
             BothPositions, "both", _TEMPLATE_GB, scale=sidecars.scale(scan),
             position_means=(smoothed if requested else inspected).position_means,
-            field=transforms["field"], by_method=position.by_method,
+            field=head["field"], by_method=position.by_method,
         )  # fmt: skip
     ratios = quantify(
         flow, scan, on_template, plain=inspected, smoothed=smoothed, transforms=transforms,
         position=position.record,
     )  # fmt: skip
     flow.save_images(scan.entities, content, images | ratios)
-    warp = {"warp": position.warp}
-    own_options = check_parcellations(flow, scan, tissue)
-    measure_regions(flow, scan, own_options, images | maps | transforms | warp)
+    own_options = check_parcellations(flow, scan, tissues)
+    measure_regions(flow, scan, own_options, images, head)
     if scan.is_dynamic:
         curves = add_time_activity(flow, scan, averaged, own_options, transforms)
         if processing.kinetics:
-            tissues = {key: tissue[key] for key in ("gm", "wm") if tissue}
-            field = {"field": transforms["field"]}
-            add_kinetics(flow, scan, own_options, curves.of("tacs", "frames") | tissues | field)
+            add_kinetics(flow, scan, own_options, curves.of("tacs", "frames") | head)
     if processing.pvc and anatomy is None:
         flow.records.append(not_corrected("it needs the tissue maps of a T1w"))
-    elif processing.pvc:
-        correct_regions(flow, scan, own_options, own | {"pet": inspected.pet} | warp)
+    elif processing.pvc and anatomy is not None:
+        correct_regions(flow, scan, own_options, inspected.pet, head, anatomy.regions)
     _complete(flow, scan)
     return flow
 
 
-@dataclass(frozen=True)
-class _Position:
-    """How a PET gets to the template, as outputs of steps.
-
-    Attributes
-    ----------
-    record : part of the record
-    warp : between template and T1w, or PET without one
-    transforms : ``field``, ``t1w_to_pet``
-    tissue : ``gm``, ``wm``, ``csf``, ``mask`` on the T1w grid; empty without a T1w
-    by_method : what each registration found; None without a T1w
-    """
-
-    record: StepOutput
-    warp: StepOutput
-    transforms: dict[str, StepOutput]
-    tissue: dict[str, StepOutput]
-    by_method: StepOutput | None = None
-
-
 def _normalise(
     flow: Flow, scan: ScanPlan, mean: StepOutput, content: Mapping[str, Any]
-) -> _Position:
-    """Normalise the mean PET itself, and write its warp."""
+) -> tuple[Step, dict[str, StepOutput]]:
+    """Normalise the mean PET itself, and write its warp; the step, and fields of a `PlacedHead`."""
     normalised = flow.step(NormalisePet, "normalise", _NORMALISE_GB, pet=mean, source=str(scan.pet))
     flow.records.insert(0, normalised.record)
     flow.step(
-        SaveWarp, "warp", _TABLE_GB, **flow.sidecars.place(scan.entities), key="pet_warp",
+        SaveWarp, "warp", _TABLE_GB, place=flow.sidecars.place(scan.entities), key="pet_warp",
         sidecars={key: content[key] for key in ("pet_warp", "pet_warp_inverse")}, native=mean,
         **normalised.of("field", "warp"),
     )  # fmt: skip
-    transforms = normalised.of("field", "t1w_to_pet")
-    return _Position(normalised.record, normalised.warp, transforms, {})
+    return normalised, normalised.of("field", "warp", "t1w_to_pet")
 
 
 def _register(
-    flow: Flow, scan: ScanPlan, mean: StepOutput, head: Step, content: Mapping[str, Any]
-) -> _Position:
-    """Register the mean PET to the T1w, and write the transform."""
-    tissue = head.of("gm", "wm", "csf", "mask")
+    flow: Flow,
+    scan: ScanPlan,
+    mean: StepOutput,
+    head: Step,
+    tissues: Mapping[str, StepOutput],
+    content: Mapping[str, Any],
+) -> tuple[Step, dict[str, StepOutput]]:
+    """Register the mean PET to the T1w, write the transform; returns as `_normalise`."""
     registered = flow.recorded(
         Register, "register", _REGISTER_GB, pet=mean, source=str(scan.pet), anatomy=scan.anatomy,
-        method=flow.sidecars.processing.pet_to_t1w, **tissue, **head.of("t1w", "warp"),
+        method=flow.sidecars.processing.pet_to_t1w, **tissues, **head.of("t1w", "warp"),
     )  # fmt: skip
     flow.step(
-        SavePosition, "xfm", _TABLE_GB, **flow.sidecars.place(scan.entities),
+        SavePosition, "xfm", _TABLE_GB, place=flow.sidecars.place(scan.entities),
         record=registered.record, **registered.of("t1w_to_pet", "by_method"),
         sidecars={key: content[key] for key in ("xfm", "xfm_inverse")},
     )  # fmt: skip
-    transforms = head.of("field") | registered.of("t1w_to_pet")
-    return _Position(registered.record, head.warp, transforms, tissue, registered.by_method)
+    return registered, head.of("field", "warp") | registered.of("t1w_to_pet") | dict(tissues)
 
 
 def _complete(flow: Flow, scan: ScanPlan) -> None:

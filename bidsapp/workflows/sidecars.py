@@ -11,7 +11,13 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.bids.command import command
-from bidsapp.bids.derivatives import derivative_uri, output_path, outputs, raw_uri
+from bidsapp.bids.derivatives import (
+    OutputPlace,
+    derivative_uri,
+    output_path,
+    outputs,
+    raw_uri,
+)
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.core.quantification.scale import Scale
@@ -90,8 +96,8 @@ class Sidecars:
         """
         return scale_for(self.for_centiloid(scan), scan.tracer, scan.normalisation)
 
-    def place(self, entities: Mapping[str, str]) -> dict[str, Any]:
-        """Inputs of a node that writes derivatives of a raw image.
+    def place(self, entities: Mapping[str, str]) -> OutputPlace:
+        """Where derivatives of a raw image belong.
 
         Parameters
         ----------
@@ -99,10 +105,9 @@ class Sidecars:
 
         Returns
         -------
-        dict
-            ``output_dir`` and ``entities``.
+        OutputPlace
         """
-        return {"output_dir": str(self.output_dir), "entities": dict(entities)}
+        return OutputPlace(self.output_dir, dict(entities))
 
     def anatomical(self, t1w: T1wPlan) -> dict[str, dict[str, Any]]:
         """Sidecars of the derivatives of a T1w.

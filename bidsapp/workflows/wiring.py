@@ -142,8 +142,8 @@ class Flow:
         name : of the node
         """
         self.step(
-            partial(SaveImages, tuple(images)), name, _IMAGES_GB, **self.sidecars.place(entities),
-            sidecars={key: content[key] for key in images}, **images,
+            partial(SaveImages, tuple(images)), name, _IMAGES_GB, **images,
+            place=self.sidecars.place(entities), sidecars={key: content[key] for key in images},
         )  # fmt: skip
 
     def join(self, parent: Workflow) -> None:

@@ -36,7 +36,7 @@ from bidsapp.core.registration.rigid import RigidFit, register
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.pet import Inspect
-from bidsapp.interfaces.store import fetch_volume, keep_position_means, keep_volume
+from bidsapp.interfaces.store import fetch_volume, keep, keep_position_means, keep_volume
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.positioning import position_findings
@@ -293,18 +293,16 @@ def outcome(
     weights, still = [60.0] * frames.shape[-1], [np.eye(4).tolist()] * frames.shape[-1]
     position_means = mean_per_position(loaded.frames(), weights, still)
     segmented, place = person.found, person.t1w.affine
-    maps = dict(zip(("gm", "wm", "csf"), segmented.probabilities, strict=True))
-    maps["mask"] = segmented.brain_mask
-    field = Volume(segmented.field, mni_grid(2).affine)
+    maps = (*segmented.probabilities, segmented.brain_mask)
+    head = {"gm": maps[0], "wm": maps[1], "csf": maps[2], "mask": maps[3]}
+    head = {name: Volume(data, place) for name, data in head.items()}
+    head["field"] = Volume(segmented.field, mni_grid(2).affine)
     node = Inspect(
         pet=[str(path)], weights_s=weights, motion=[still], reference="wc",
         mean=keep_volume(folder / "mean.npz", mean_at_reference(position_means)),
         position_means=keep_position_means(folder / "position_means.npz", position_means),
-        t1w_to_pet=to_pet.tolist(), field=keep_volume(folder / "field.npz", field),
-        **{
-            name: keep_volume(folder / f"{name}.npz", Volume(maps[name], place))
-            for name in ("gm", "wm", "mask")
-        },
+        warp=keep(folder / "warp.npz", segmented.warp.to_arrays()), t1w_to_pet=to_pet.tolist(),
+        **{name: keep_volume(folder / f"{name}.npz", image) for name, image in head.items()},
     )  # fmt: skip
     (folder / "node").mkdir(exist_ok=True)
     try:

@@ -25,6 +25,7 @@ from bidsapp.data.atlases import Atlas
 from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.io.nifti import load_labels, load_volume
 from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.head import HeadTissues
 from bidsapp.steps.parcellating import fit
 
 _EXTRACEREBRAL = 200
@@ -65,16 +66,17 @@ def main(labels: Path, t1ws: list[Path]) -> None:
         numbers = np.where(own.data >= _EXTRACEREBRAL, 0, own.data).astype(int)
         affine = load_volume(path, ndim=3).affine
         place = np.array(truth[name]["label_to_t1w"]) @ own.affine
-        heads[name] = Volume(tissues, affine), Volume(brain, affine), numbers, place
+        maps = [Volume(tissue, affine) for tissue in np.moveaxis(tissues, -1, 0)]
+        heads[name] = HeadTissues(*maps, Volume(brain, affine)), numbers, place
     print("kind\tlabels\tn\tinside\there\tratio")
     for kind, merged in _KINDS.items():
         numbers_of = defaultdict(list)
-        for name, (tissues, brain, numbers, place) in heads.items():
-            centre = transform(brain.affine, mask_centre(brain.data))
+        for name, (tissues, numbers, place) in heads.items():
+            centre = transform(tissues.mask.affine, mask_centre(tissues.mask.data))
             for what, data, at in _tried(name, heads, numbers, place, centre):
                 if merged is not None:
                     data = sum(np.where(data == n, m, 0) for n, m in merged.items())
-                numbers_of[what].append(fit(parcellation(data, at), tissues, brain))
+                numbers_of[what].append(fit(parcellation(data, at), tissues))
         for what, rows in numbers_of.items():
             inside, here, beside = np.array(rows).T
             cells = [

@@ -7,6 +7,7 @@ import gzip
 import numpy as np
 import pytest
 from scipy import ndimage
+from stored_head import stored_head
 
 from bidsapp.core.frames.position_means import mean_at_reference, mean_per_position
 from bidsapp.core.grid.volume import Volume
@@ -45,18 +46,11 @@ def frames(brain):
 @pytest.fixture
 def inspected(tmp_path, brain):
     """Run the node on frames; with or without the maps of a T1w."""
-    grid = mni_grid(2)
 
     def run(data, *, with_t1w=True, placed=True):
         image = Volume(data, AFFINE)
         position_means = mean_per_position(image.frames(), [60.0] * FRAMES, [STILL] * FRAMES)
-        maps = {}
-        if with_t1w:
-            grey = Volume(brain.astype(np.float32), AFFINE)
-            maps["gm"] = keep_volume(tmp_path / "gm.npz", grey)
-            maps["wm"] = keep_volume(tmp_path / "wm.npz", Volume(0 * grey.data, AFFINE))
-            maps["mask"] = keep_volume(tmp_path / "mask.npz", Volume(brain, AFFINE))
-        field = Volume((SHRUNK * grid.world()).astype(np.float32), grid.affine)
+        tissues = {"gm": brain.astype(np.float32), "mask": brain} if with_t1w else None
         pet = save_volume(tmp_path / "pet.nii.gz", image)
         if not placed:
             content = bytearray(gzip.decompress(pet.read_bytes()))
@@ -69,10 +63,8 @@ def inspected(tmp_path, brain):
             motion=[[STILL] * FRAMES],
             mean=keep_volume(tmp_path / "mean.npz", mean_at_reference(position_means)),
             position_means=keep_position_means(tmp_path / "position_means.npz", position_means),
-            t1w_to_pet=STILL,
-            field=keep_volume(tmp_path / "field.npz", field),
             reference="wc",
-            **maps,
+            **stored_head(tmp_path, image.grid, tissues, field=SHRUNK * mni_grid(2).world()),
         )
         (tmp_path / "node").mkdir(exist_ok=True)
         found = node.run(cwd=str(tmp_path / "node")).outputs

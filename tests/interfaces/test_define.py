@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,24 +11,25 @@ import numpy as np
 import pytest
 from nipype.interfaces.base import TraitError, isdefined
 
+from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.store import fetch_volume, keep_volume
-from bidsapp.interfaces.transfer import Arrays, Image, Rigid, Tables
+from bidsapp.interfaces.transfer import Arrays, Tables
 
 IMAGE = Volume(np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.diag([2.0, 3.0, 4.0, 1.0]))
 
 
 @interface("image", "moves", "arrays", "table", "file", "nothing", always_run=True)
 def Everything(
-    image: Image,
-    moves: list[list[Rigid]],
+    image: Volume,
+    moves: list[list[Matrix]],
     files: list[Path],
     numbers: dict[str, float],
     kind: Literal["a", "b"] = "b",
     times: float = 2.0,
-    more: Image | None = None,
-) -> tuple[Image, list[list[Rigid]], Arrays, Tables, Path, Image | None]:
+    more: Volume | None = None,
+) -> tuple[Volume, list[list[Matrix]], Arrays, Tables, Path, Volume | None]:
     """Take and give a value of every kind."""
     assert more is None and type(numbers) is dict
     Path("made.txt").write_text(kind + files[0].name)
@@ -40,6 +42,31 @@ def Everything(
 def Named(**images: Path) -> tuple[str, ...]:
     """Take inputs by any name."""
     return tuple(f"{key} {path.name}" for key, path in images.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """Part of what `Placed` holds."""
+
+    left: Volume
+    right: Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Images that belong together, some of which a scan may lack."""
+
+    middle: Volume
+    move: Matrix
+    half: Half | None = None
+
+
+@interface("total")
+def Total(head: Placed, scale: float = 1.0) -> float:
+    """Sum what was given."""
+    assert head.move.shape == (4, 4)
+    images = [head.middle] + ([head.half.left, head.half.right] if head.half else [])
+    return scale * float(sum(image.data.sum() for image in images))
 
 
 def made(folder, **inputs):
@@ -67,6 +94,22 @@ def test_what_does_not_fit_is_refused(tmp_path):
         made(tmp_path, kind="c")
     with pytest.raises(ValueError, match="requires a value for input 'image'"):
         Everything().run()
+
+
+def test_a_dataclass_with_images_is_an_input_per_field(tmp_path):
+    path, move = keep_volume(tmp_path / "in.npz", IMAGE), np.eye(4).tolist()
+    node = Total(middle=path, move=move)
+    assert node.run().outputs.total == IMAGE.data.sum()
+    node.inputs.left = node.inputs.right = path
+    assert pickle.loads(pickle.dumps(node)).run().outputs.total == 3 * IMAGE.data.sum()
+    with pytest.raises(ValueError, match="requires a value for input 'middle'"):
+        Total(move=move).run()
+    with pytest.raises(TypeError, match="two inputs are called left"):
+        interface("total")(_two_halves)
+
+
+def _two_halves(half: Half, left: float) -> float:
+    raise NotImplementedError
 
 
 def test_inputs_by_any_name(tmp_path):

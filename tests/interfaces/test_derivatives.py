@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.bids.derivatives import output_path
+from bidsapp.bids.derivatives import OutputPlace, output_path
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BusyError, StorageError
@@ -33,8 +33,7 @@ def _codes(header: nib.Nifti1Header) -> tuple[int, int]:
 def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
     kept = keep_volume(tmp_path / "kept.npz", IMAGE)
     sidecar = {"TracerName": tracers()["FBB"].name}
-    place = {"output_dir": str(tmp_path), "entities": ENTITIES}
-    save = SaveImages((key,), **place, sidecars={key: sidecar})
+    save = SaveImages((key,), place=OutputPlace(tmp_path, ENTITIES), sidecars={key: sidecar})
     setattr(save.inputs, key, kept)
     save.run()
     header = nib.load(output_path(tmp_path, key, ENTITIES)).header
@@ -50,8 +49,8 @@ def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
 def test_ratio_and_centiloid_images_of_every_space(tmp_path, space, code):
     SaveRatios(
         pet=keep_volume(tmp_path / "kept.npz", IMAGE), references={"wc": 2.0},
-        lines={"wc": (100.0, -100.0)}, space=space, skip=[], sidecar={}, output_dir=str(tmp_path),
-        entities=ENTITIES,
+        lines={"wc": (100.0, -100.0)}, space=space, skip=[], sidecar={},
+        place=OutputPlace(tmp_path, ENTITIES),
     ).run()  # fmt: skip
     tops = {}
     for path in tmp_path.glob("sub-1/pet/*.nii.gz"):
@@ -79,7 +78,7 @@ def test_no_record_of_files_that_were_replaced_or_removed(tmp_path, changed, err
         path.write_text("of this run")
     raw = tmp_path / "raw_pet.nii.gz"
     raw.write_text("of both runs")
-    written = named(tmp_path, image)
+    written = named(OutputPlace(tmp_path, ENTITIES), image)
     changed(image)
     with pytest.raises(error, match="sub-1_pet"):
         SaveResult._function(

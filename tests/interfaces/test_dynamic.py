@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
-from bidsapp.interfaces.dynamic import FrameSeries, SampleFrames, SaveDynamic, SaveMotion, SaveTacs
+from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs
 from bidsapp.interfaces.store import fetch, keep_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
 from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.steps.averaging import FrameSeries
 
 HALF_LIFE = 6586.2
 ONLY_CENTILOID = Processing(atlases=(AtlasChoice("Centiloid"),))
@@ -52,18 +54,15 @@ def dual_window(tmp_path_factory):
     to_injection = float(2 ** (5400.0 / HALF_LIFE))
     series = [
         FrameSeries(
-            (str(folder / "late.nii.gz"),), START[1], DURATION[1], (to_injection,), (late_factor,)
+            (folder / "late.nii.gz",), START[1], DURATION[1], (to_injection,), (late_factor,)
         ),
-        FrameSeries(
-            (str(folder / "early.nii.gz"),), START[0], DURATION[0], early_decay, early_decay
-        ),
+        FrameSeries((folder / "early.nii.gz",), START[0], DURATION[0], early_decay, early_decay),
     ]
     motion = [[np.eye(4).tolist()], [EARLY_TO_LATE.tolist()] * 2]
     field = keep_volume(
         folder / "field.npz", Volume(mni_grid(2).world().astype(np.float32), affine)
     )
-    frames = {"series": series, "pets": [one.files[0] for one in series], "motion": motion,
-              "ends": [0, 0]}  # fmt: skip
+    frames = {"series": series, "motion": motion, "ends": [0, 0]}
     done = SampleFrames(
         **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
     ).run(cwd=str(folder))
@@ -102,7 +101,7 @@ def test_a_lost_part_leaves_the_rest(dual_window, tmp_path):
 
 def test_tables_in_activity_and_suv(dual_window, tmp_path):
     done = SaveTacs(
-        output_dir=str(tmp_path), entities={"sub": "1", "trc": "FBB"}, tacs=dual_window[1].tacs,
+        place=OutputPlace(tmp_path, {"sub": "1", "trc": "FBB"}), tacs=dual_window[1].tacs,
         processing=ONLY_CENTILOID, suv_factor=0.25, sidecar={"Sources": []},
     ).run()  # fmt: skip
     record = done.outputs.record
@@ -116,7 +115,7 @@ def test_tables_in_activity_and_suv(dual_window, tmp_path):
         assert columns["frame_start"]["Units"] == "s" and columns["ctx"]["Units"] == units
     assert "desc-suv" in record.tacs_suv["Centiloid"]
     done = SaveTacs(
-        output_dir=str(tmp_path), entities={"sub": "2"}, tacs=dual_window[1].tacs,
+        place=OutputPlace(tmp_path, {"sub": "2"}), tacs=dual_window[1].tacs,
         processing=ONLY_CENTILOID, sidecar={},
     ).run()  # fmt: skip
     assert done.outputs.record.tacs and not done.outputs.record.tacs_suv
@@ -125,8 +124,7 @@ def test_tables_in_activity_and_suv(dual_window, tmp_path):
 def test_all_frames_on_the_grid_of_the_scan(dual_window, tmp_path):
     SaveDynamic(
         **dual_window[0],
-        output_dir=str(tmp_path),
-        entities={"sub": "1"},
+        place=OutputPlace(tmp_path, {"sub": "1"}),
         sidecar={"Units": "Bq/mL"},
     ).run()
     found = nib.load(tmp_path / "sub-1/pet/sub-1_desc-dynamic_pet.nii.gz")
@@ -152,7 +150,7 @@ def test_the_motion_table_has_a_row_per_frame_in_time(dual_window, tmp_path):
         borrowed=(True, False, False),
     )  # fmt: skip
     SaveMotion(
-        output_dir=str(tmp_path), entities={"sub": "1"}, record=RecordPart(motion=motion),
+        place=OutputPlace(tmp_path, {"sub": "1"}), record=RecordPart(motion=motion),
         motion=dual_window[0]["motion"], sidecar={},
     ).run()  # fmt: skip
     path = tmp_path / "sub-1/pet/sub-1_desc-confounds_timeseries.tsv"

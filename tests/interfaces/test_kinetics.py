@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dynamic_studies import EARLY, FULL, schedule, tissues
+from stored_head import stored_head
 from tsv_rows import table_rows
 
-from bidsapp.core.grid.volume import Volume
+from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.data import mni_grid, vois
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import kinpar_columns, map_keys
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.dynamic import FitKinetics
-from bidsapp.interfaces.store import fetch_volume, keep, keep_volume
+from bidsapp.interfaces.store import fetch_volume, keep
 from bidsapp.settings import AtlasChoice, KineticModel, Processing
 
 PROCESSING = Processing(atlases=(AtlasChoice("Centiloid"),))
@@ -37,11 +38,10 @@ def _stored(folder: Path, frames=None) -> dict[str, str]:
     curves = np.array([np.nanmean(images[:, masks[name]], axis=1) for name in one.names])
     times = {"frame_start_s": made.start_s, "frame_end_s": made.end_s}
     times["decay_factor"] = made.decay_factor
-    field = Volume(mni_grid(2).world().astype(np.float32), mni_grid(2).affine)
     return {
         "tacs": keep(folder / "tacs.npz", {"Centiloid": curves, **times}),
         "frames": str(folder / "frames.npy"),
-        "field": keep_volume(folder / "field.npz", field),
+        **stored_head(folder, mni_grid(2)),
     }
 
 
@@ -80,7 +80,7 @@ def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
     save = SaveTables(
         key="kinpar", columns=kinpar_columns(),
         tables=fitted.tables, record=fitted.record, sidecar={"Sources": []},
-        output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
+        place=OutputPlace(tmp_path, {"sub": "01", "trc": "FMM"}),
     )  # fmt: skip
     found = save.run().outputs
     path = tmp_path / "sub-01" / "pet" / "sub-01_trc-FMM_atlas-Centiloid_kinpar.tsv"

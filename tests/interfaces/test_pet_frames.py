@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from rigid_phantom import PET_GRID, make_head, make_pet
+from stored_head import TISSUES, stored_head
 
 from bidsapp.core.grid.alignment import displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.interfaces.pet import AlignFrames, Smooth, TimeAverage
 from bidsapp.interfaces.store import fetch_position_means, fetch_volume, keep, keep_volume
 from bidsapp.record.model import Smoothing
+from bidsapp.steps.averaging import FrameSeries
 
 MOVE = rigid_matrix([4.0, -2.0, 3.0, 0.03, 0.02, -0.05])
 EARLY = rigid_matrix([-6.0, 5.0, 2.0, 0.0, 0.05, 0.08])
@@ -38,9 +40,14 @@ def raw_scan(head, tmp_path_factory):
 @pytest.fixture(scope="module")
 def aligned(raw_scan):
     return AlignFrames(
-        pets=[[str(raw_scan / f"{name}.nii.gz")] for name in ("scan", "early", "half")],
-        starts_s=[[5400.0, 5700.0, 6000.0], [0.0], [900.0]],
-        durations_s=[[300.0] * 3, [600.0], [300.0]],
+        series=[
+            FrameSeries((raw_scan / f"{name}.nii.gz",), start_s, duration_s)
+            for name, start_s, duration_s in (
+                ("scan", (5400.0, 5700.0, 6000.0), (300.0,) * 3),
+                ("early", (0.0,), (600.0,)),
+                ("half", (900.0,), (300.0,)),
+            )
+        ],
         weights_s=[300.0, 300.0, 300.0],
     ).run()
 
@@ -79,14 +86,17 @@ def test_the_mean_has_the_head_at_one_position(raw_scan, aligned, head, tmp_path
     assert done.outputs.record.field_of_view.excluded_planes == tuple(done.outputs.ends)
 
 
-def smooth(raw_scan, folder, **options):
+def smooth(raw_scan, folder, head=None, **options):
     pet = Volume(
         nib.load(raw_scan / "early.nii.gz").get_fdata().astype(np.float32), PET_GRID.affine
     )
     arrays = {"data": pet.data[None], "affine": pet.affine, "seconds": np.array([600.0]),
               "motion": np.eye(4)[None]}  # fmt: skip
     (folder / "node").mkdir()
+    tissues = None if head is None else dict(zip(TISSUES, (*head.tissue, head.mask), strict=True))
+    grid = PET_GRID if head is None else head.t1w.grid
     return Smooth(
+        **stored_head(folder, grid, tissues, EARLY),
         pet=keep_volume(folder / "pet.npz", pet),
         position_means=keep(folder / "one.npz", arrays),
         **options,
@@ -113,15 +123,8 @@ def test_a_given_resolution_is_brought_to_the_target(raw_scan, tmp_path):
 
 
 def test_without_a_given_one_it_is_measured(raw_scan, head, tmp_path):
-    maps = dict(zip(("gm", "wm", "csf"), head.tissue, strict=True)) | {"mask": head.mask}
-    files = {
-        name: keep_volume(tmp_path / f"{name}.npz", Volume(data, head.t1w.affine))
-        for name, data in maps.items()
-    }
-    done = smooth(
-        raw_scan, tmp_path, target_mm=12.0, t1w_to_pet=EARLY.tolist(),
-        regions=keep(tmp_path / "regions.npz", head.regions), **files,
-    )  # fmt: skip
+    regions = keep(tmp_path / "regions.npz", head.regions)
+    done = smooth(raw_scan, tmp_path, head, target_mm=12.0, regions=regions)
     smoothing = done.outputs.record.smoothing
     assert smoothing.resolution_source == "measured"
     assert smoothing.resolution_mm == pytest.approx(

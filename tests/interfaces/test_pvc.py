@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from stored_head import stored_head
 from tsv_rows import table_rows
 
-from bidsapp.core.anatomy.warp import Warp
+from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.regions.pvc import blur
 from bidsapp.data import mni_grid, vois
@@ -38,20 +39,11 @@ def corrected(tmp_path_factory):
         truth[mask] = value
     pet = blur(truth, tuple(width / 2 for width in PSF_MM))
     pet[:, :, -8:] = np.nan
-    shape = np.array(grid.shape, float)
-    warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, grid.affine, np.eye(4))
-
-    def kept(name, data):
-        return keep_volume(folder / f"{name}.npz", Volume(data.astype(np.float32), grid.affine))
-
+    maps = {"gm": grey, "wm": white, "mask": near | grey}
+    maps = {name: data.astype(np.float32) for name, data in maps.items()}
     node = Correct(
-        pet=kept("pet", pet),
-        gm=kept("gm", grey),
-        wm=kept("wm", white),
-        csf=kept("csf", np.zeros(grid.shape)),
-        warp=keep(folder / "warp.npz", warp.to_arrays()),
-        t1w_to_pet=np.eye(4).tolist(),
-        mask=kept("mask", near | grey),
+        pet=keep_volume(folder / "pet.npz", Volume(pet, grid.affine)),
+        **stored_head(folder, grid, maps),
         regions=keep(folder / "regions.npz", {"ctx": masks["ctx"], "cbl": masks["wc"]}),
         processing=Processing(
             atlases=(AtlasChoice("Centiloid"),), pvc=tuple(PvcMethod), psf_mm=PSF_MM
@@ -66,7 +58,7 @@ def test_known_activity_is_found(corrected, tmp_path):
     save = SaveTables(
         key="pvc", columns=pvc_columns("Bq/mL"),
         tables=corrected.tables, record=corrected.record, sidecar={"Sources": []},
-        output_dir=str(tmp_path), entities={"sub": "01", "trc": "FMM"},
+        place=OutputPlace(tmp_path, {"sub": "01", "trc": "FMM"}),
     )  # fmt: skip
     found = save.run().outputs
     path = tmp_path / found.record.pvc.tables["Centiloid"]
@@ -112,11 +104,11 @@ def test_fractions_of_larger_voxels():
 def test_a_correction_that_fails_is_said(tmp_path, monkeypatch):
     grid = Grid((30, 30, 30), mni_grid(2).affine)
     monkeypatch.chdir(tmp_path)
-    image = keep_volume(tmp_path / "flat.npz", Volume(np.ones(grid.shape, np.float32), grid.affine))
-    warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.full(3, 30.0), grid.affine, np.eye(4))
+    ones = np.ones(grid.shape, np.float32)
+    image = keep_volume(tmp_path / "flat.npz", Volume(ones, grid.affine))
     found = Correct(
-        pet=image, gm=image, wm=image, csf=image, mask=image, regions=image,
-        warp=keep(tmp_path / "warp.npz", warp.to_arrays()), t1w_to_pet=np.eye(4).tolist(),
+        pet=image, regions=image,
+        **stored_head(tmp_path, grid, dict.fromkeys(("gm", "wm", "csf", "mask"), ones)),
         processing=Processing(pvc=(PvcMethod.GTM,), psf_mm=(60.0, 6.0, 6.0)),
     ).run().outputs  # fmt: skip
     assert not found.record.pvc.done and "--psf" in found.record.pvc.reason

@@ -1,6 +1,7 @@
 """What nodes take in counts by its content, and no file is read twice; arrays come back whole."""
 
 import os
+from dataclasses import dataclass
 from importlib import import_module
 from inspect import isclass
 from pathlib import Path
@@ -16,10 +17,18 @@ from bidsapp.interfaces.store import InputSpec, fetch, keep
 from bidsapp.io import hashes
 
 
+@dataclass(frozen=True)
+class _Part:
+    files: tuple[Path, ...]
+    names: dict[str, Path | None]
+    seconds: float = 1.0
+
+
 class _Inputs(InputSpec):
     image = File(exists=True)
     others = traits.List(File(exists=True))
     text = traits.Str()
+    parts = traits.List(traits.Instance(_Part))
 
 
 @pytest.fixture
@@ -47,6 +56,19 @@ def test_a_file_that_changes_counts_anew_and_one_that_is_touched_does_not(files)
     assert digest(image=one) == before
     Path(one).write_bytes(b"two")
     assert digest(image=one) == digest(image=other) != before
+
+
+def test_files_that_a_dataclass_names_count_by_what_they_hold(files):
+    path = Path(files[0])
+
+    def of(*parts):
+        return digest(parts=[_Part(*part) for part in parts])
+
+    before = of(((path,), {})), of(((), {"a": path, "b": None}))
+    assert of(((path,), {}, 2.0)) != before[0]
+    path.write_bytes(b"two")
+    after = of(((path,), {})), of(((), {"a": path, "b": None}))
+    assert len({*before, *after}) == 4
 
 
 def test_a_file_is_read_once(files, monkeypatch):

@@ -14,6 +14,7 @@ from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
 from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.steps.head import HeadTissues
 from bidsapp.steps.measuring import AtlasSpace, check_options, measure_atlases, template_space
 from bidsapp.steps.parcellating import accept
 
@@ -47,7 +48,8 @@ class Head:
         maps.append((numbers > 0) & ~maps[0] & ~maps[1])
         blurred = [ndimage.gaussian_filter(one.astype(float), 0.5) for one in maps]
         noisy = np.stack(blurred, -1) + rng.normal(0, 0.1, (*labels.shape, 3))
-        self.tissues = Volume(np.clip(noisy, 0, 1).astype(np.float32), affine)
+        maps = np.moveaxis(np.clip(noisy, 0, 1).astype(np.float32), -1, 0)
+        self.tissues = HeadTissues(*(Volume(one, affine) for one in maps), self.brain)
         self.path = folder / f"{name}_aparc+aseg.mgz"
         nib.MGHImage(labels, affine).to_filename(self.path)
 
@@ -56,7 +58,7 @@ class Head:
         own = AtlasChoice("FreeSurferDK", own=self.path.parent, **(kind or PROGRAM))
         run = Processing(derivatives=(own,), reference_regions=references)
         found = [AtlasChoice("FreeSurferDK", path, **(kind or PROGRAM)) for path in paths]
-        return accept(found, self.tissues, self.brain, run)
+        return accept(found, self.tissues, run)
 
     def space(self):
         """The space of the T1w; the template does not matter here."""

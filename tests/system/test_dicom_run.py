@@ -21,7 +21,8 @@ from bidsapp.data import vois
 from bidsapp.data.atlases import atlas
 from bidsapp.interfaces.store import fetch, fetch_volume
 from bidsapp.io.nifti import load_volume
-from bidsapp.steps.correcting import AnatomyOnPet, RegisteredAnatomy
+from bidsapp.steps.correcting import AnatomyOnPet
+from bidsapp.steps.head import HeadTissues, PlacedHead
 
 pytestmark = pytest.mark.slow
 
@@ -147,14 +148,16 @@ def _compartments(run, pet, frames):
         for path in (run / "work").rglob("segment/warp.npz")
         if f"{person.replace('-', '_')}_wf" in path.parts
     )
-    maps = {name: str(warp.with_name(f"{name}.npz")) for name in ("gm", "wm", "csf", "warp")}
+    names = ("gm", "wm", "csf", "mask", "field", "warp")
+    maps = {name: str(warp.with_name(f"{name}.npz")) for name in names}
     [xfm] = pet.parent.glob(f"{scan}_from-T1w_to-pet*.json")
     matrix = json.loads(xfm.read_text())["T1wToPet"]
-    grey, white, fluid = (fetch_volume(maps[name]) for name in ("gm", "wm", "csf"))
+    grey, white, fluid, mask, field = (
+        fetch_volume(maps[name]) for name in ("gm", "wm", "csf", "mask", "field")
+    )
     warped = Warp.from_arrays(fetch(maps["warp"]))
-    brain = np.ones(grey.data.shape, bool)
-    anatomy = RegisteredAnatomy(grey, white, fluid, brain, {}, warped, np.array(matrix))
-    placed = AnatomyOnPet(frames.grid, anatomy)
+    tissues = HeadTissues(grey, white, fluid, mask)
+    placed = AnatomyOnPet(frames.grid, PlacedHead(field, warped, np.array(matrix), tissues))
     regions = placed.on(atlas("Centiloid").regions)
     return (
         compartments(regions, regions, placed.tissues()),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.settings import KineticModel, Processing
 from bidsapp.workflows.dynamic import add_kinetics
 from bidsapp.workflows.wiring import Flow
@@ -24,7 +26,7 @@ def _sidecars(*models: KineticModel) -> SimpleNamespace:
 
     return SimpleNamespace(
         processing=Processing(kinetics=models), kinetics=kinetics,
-        place=lambda entities: {"output_dir": "out", "entities": entities},
+        place=lambda entities: OutputPlace(Path("out"), entities),
     )  # fmt: skip
 
 
