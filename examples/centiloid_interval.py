@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.uncertainty import COMPONENTS, propagate
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.report.charts import curves
 from bidsapp.report.figure import Words
 from bidsapp.settings import Interval, Processing
@@ -21,7 +21,7 @@ from bidsapp.settings import Interval, Processing
 
 def main(out: Path) -> Path:
     """Draw the standard deviation of florbetaben's Centiloid by component."""
-    scale = scale_for(Processing(), "FBB")
+    scale = Pipeline(Processing(), "FBB").scale()
     equation = scale.equations["wc"]
     suvrs = [1.0 + 0.05 * step for step in range(22)]
     values = [centiloid(suvr, equation) for suvr in suvrs]

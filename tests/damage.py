@@ -23,7 +23,8 @@ from bidsapp.bids.derivative_root import write_root_files
 from bidsapp.cli.main import main as centipet
 from bidsapp.cli.verify import main as verify
 from bidsapp.core.grid.volume import Volume
-from bidsapp.data.calibrations import calibration_content, fingerprint, signed
+from bidsapp.data.calibrations import OwnEquation, calibration_content, signed
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracers import tracers
 from bidsapp.io.nifti import save_volume
 from bidsapp.record import Status, read_record
@@ -209,8 +210,8 @@ def _option_files(folder: Path) -> list[tuple[str, Path, Any, list[str]]]:
     code, reference = "FBB", "wc"
     tracer = tracers()[code]
     key, line = (code, reference), tracer.equation
-    own = {key: fingerprint(Processing(), tracer, reference)}
-    signed_by_user = calibration_content([(code, line)], own, {key: (1.0, 2.0)}, passed=True)
+    own = OwnEquation(line, Pipeline(Processing(), code).fingerprint(reference), (1.0, 2.0))
+    signed_by_user = calibration_content({key: own}, passed=True)
     labels = np.zeros((6, 6, 6), np.int16)
     labels[2:4, 2:4, 2:4] = 1
     save_volume(folder / "atlas.nii.gz", Volume(labels, np.diag([2.0, 2.0, 2.0, 1.0])))

@@ -20,12 +20,11 @@ from bidsapp.core.statistics.calibration import (
 )
 from bidsapp.core.statistics.regression import Fit, deming, ordinary, spread
 from bidsapp.data import REFERENCES, read_table
+from bidsapp.data.calibrations import Key
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import anchors as published_anchors
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError
-
-Key = tuple[str, str]  # tracer, reference region
 
 
 def regression(name: str, error_ratio: float = 1.0) -> Fit:
@@ -216,20 +215,6 @@ def own_line(pairs: Iterable[Pair], code: str) -> tuple[float, float] | None:
         return None
     line = ordinary(array(p.other["wc"] for p in paired), array(p.other_cl or 0.0 for p in paired))
     return line.slope, line.intercept
-
-
-def equations(calibrations: Mapping[Key, Calibration]) -> list[tuple[str, Equation]]:
-    """Tracer and equation of every calibration that passed.
-
-    Parameters
-    ----------
-    calibrations : by tracer and reference region
-
-    Returns
-    -------
-    list of (str, Equation)
-    """
-    return [(code, item.equation) for (code, _), item in calibrations.items() if item.passed]
 
 
 def _anchors(pairs: Sequence[Pair], name: str) -> Anchors:

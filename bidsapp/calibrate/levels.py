@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.calibrate.archive import ArchiveScan, find_images, suspects_among
-from bidsapp.calibrate.fit import Key, fit_level1, fit_level2, own_line, regression
+from bidsapp.calibrate.fit import fit_level1, fit_level2, own_line, regression
 from bidsapp.calibrate.raw_images import (
     Expected,
     expected_of_bids,
@@ -34,13 +34,8 @@ from bidsapp.core.quantification.centiloid import Anchors
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import Suspect
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import (
-    CalibrationFile,
-    fingerprint,
-    read_calibration,
-    standard_fingerprint,
-    tau_fingerprint,
-)
+from bidsapp.data.calibrations import CalibrationFile, Key, OwnEquation, read_calibration
+from bidsapp.data.pipelines import Pipeline, standard_fingerprint
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BadDataError, NoInputError, UsageError
@@ -90,7 +85,7 @@ def _tau(options: argparse.Namespace, processing: Processing) -> TauStudy:
     lines = fit_tau(read_tau_pairs(table), regression(kind, options.error_ratio))
     codes = dict.fromkeys(code for code, _ in lines)
     way = _normalisation(processing)
-    prints = {code: tau_fingerprint(processing, code, normalisation=way) for code in codes}
+    prints = {code: Pipeline(processing, code, way).tau_fingerprint() for code in codes}
     return TauStudy(lines, prints, kind, _table_source(table))
 
 
@@ -157,19 +152,20 @@ def _of_people(
 
 
 def _level1_anchors(
-    user: CalibrationFile, path: Path, processing: Processing
+    user: CalibrationFile[OwnEquation], path: Path, processing: Processing
 ) -> dict[str, Anchors]:
     """Anchors of a level 1 file, which must be of the same pipeline."""
     anchors = {
-        name: equation.anchors
-        for (code, name), equation in user.equations.items()
-        if code == "PIB" and equation.anchors is not None
+        name: line.equation.anchors
+        for name, line in user.of("PIB").items()
+        if line.equation.anchors is not None
     }
     if not anchors:
         raise BadDataError(f"--level1 {path}: contains no equation for PiB; give a level 1 file")
     prints, _ = _prints(processing, ["PIB"])
     for name in anchors:
-        if differences := user.fingerprint["PIB", name].differences(prints["PIB", name]):
+        own = user.lines["PIB", name].fingerprint
+        if differences := own.differences(prints["PIB", name]):
             raise BadDataError(
                 f"--level1 {path}: was made by another pipeline ({'; '.join(differences.values())})"
                 "; give the same options to both levels"
@@ -187,7 +183,7 @@ def _prints(processing: Processing, codes: Iterable[str]) -> tuple[dict[Key, Fin
     """Fingerprints of this pipeline for tracers, and whether it is the standard one."""
     way = _normalisation(processing)
     prints = {
-        (code, name): fingerprint(processing, tracers()[code], name, normalisation=way)
+        (code, name): Pipeline(processing, code, way).fingerprint(name)
         for code in codes
         for name in REFERENCES
     }

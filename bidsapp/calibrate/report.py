@@ -11,7 +11,7 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.calibrate.figures import Paired, paired_plots
-from bidsapp.calibrate.fit import Key, disagreements, equations
+from bidsapp.calibrate.fit import disagreements
 from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import (
     FEWEST_FOR_SPREAD,
@@ -20,7 +20,7 @@ from bidsapp.core.statistics.calibration import (
     Suspect,
 )
 from bidsapp.core.statistics.regression import Line
-from bidsapp.data.calibrations import CalibrationFile, calibration_content, signed
+from bidsapp.data.calibrations import CalibrationFile, Key, OwnEquation, calibration_content, signed
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
@@ -58,7 +58,7 @@ class CalibrationStudy:
     missing: Mapping[str, str] = field(default_factory=dict)
     table_lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
-    level1: CalibrationFile | None = None
+    level1: CalibrationFile[OwnEquation] | None = None
 
     @property
     def main(self) -> dict[Key, Calibration]:
@@ -162,16 +162,15 @@ def calibration(study: CalibrationStudy) -> dict[str, Any]:
     -------
     dict
     """
-    lines, prints = equations(study.calibrations), dict(study.fingerprints)
     spreads = disagreements(study.calibrations)
-    if study.level1 is not None:
-        lines = [(code, line) for (code, _), line in study.level1.equations.items()] + lines
-        prints |= study.level1.fingerprint
-        spreads |= study.level1.disagreement
+    lines = {} if study.level1 is None else dict(study.level1.lines)
+    lines |= {
+        key: OwnEquation(item.equation, study.fingerprints[key], spreads.get(key))
+        for key, item in study.calibrations.items()
+        if item.passed
+    }
     return calibration_content(
         lines,
-        prints,
-        spreads,
         level=study.level,
         passed=study.passed,
         regression=study.regression,

@@ -19,14 +19,12 @@ from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.calibration import PipelineLine, Suspect, between_pipelines
 from bidsapp.core.statistics.regression import Fit
 from bidsapp.data import read_table
-from bidsapp.data.calibrations import TauLine, signed, tau_calibration_content
+from bidsapp.data.calibrations import Key, TauLine, signed, tau_calibration_content
 from bidsapp.data.tau import tau_equations, tau_regions
 from bidsapp.data.tracers import known_tracer, tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io.atomic import write_json
 from bidsapp.plain import of_suvr
-
-Key = tuple[str, str]  # tracer, region
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,13 @@ class TauStudy:
         written = [write_json(folder / "tau_report.json", _report(self))]
         if self.passed:
             about = {"regression": self.regression, "source": dict(self.source)}
+            prints, lines = self.fingerprints, self.lines.items()
             content = tau_calibration_content(
-                ((code, region, _tau_line(line, self.fingerprints[code]))
-                 for (code, region), line in self.lines.items()),
-                passed=True, versions=versions(), **about,
-            )  # fmt: skip
+                {key: _tau_line(line, prints[key[0]]) for key, line in lines},
+                passed=True,
+                versions=versions(),
+                **about,
+            )
             written.append(write_json(folder / "tau_calibration.json", content))
         for (code, region), fit in self.lines.items():
             stem, words = f"tau_trc-{code}_region-{region}", region.replace("_", " ")

@@ -13,8 +13,8 @@ from bidsapp.core.quantification.scale import CentiloidResult
 from bidsapp.core.regions.corrected import Corrected
 from bidsapp.core.registration.motion import LEAST_CORRECTED_MM, FrameAlignment
 from bidsapp.data import REFERENCES, TARGET
-from bidsapp.data.calibrations import centiloid_processing, scale_for, tau_scale
 from bidsapp.data.kinetics import KineticRow, model_name, parameters_of, t_star_min
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.sentences import worded_flag
 from bidsapp.io.tsv import finite_number
 from bidsapp.record.model import (
@@ -69,24 +69,21 @@ def centiloid_part(
     )
 
 
-def scale_part(processing: Processing, code: str, normalisation: str) -> dict[str, Any]:
+def scale_part(pipeline: Pipeline) -> dict[str, Any]:
     """Fields of a record about its equation, and whether that belongs to the way of processing.
 
     Parameters
     ----------
-    processing : options of the run
-    code : of the tracer
-    normalisation : ``t1w`` or ``pet``
+    pipeline : of the scan
 
     Returns
     -------
     dict
         ``reference_region``, `EquationUsed` or None, `CalibrationState`.
     """
-    of_scan = code, normalisation
-    measured = centiloid_processing(processing, *of_scan)
-    scale = scale_for(measured, *of_scan)
-    used = tau_scale(measured, *of_scan) or scale
+    measured = pipeline.for_centiloid()
+    scale = measured.scale()
+    used = measured.tau_scale() or scale
     line = scale.equations.get(scale.main)
     return {
         "reference_region": scale.main,

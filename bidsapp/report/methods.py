@@ -13,8 +13,8 @@ from typing import Any
 
 from bidsapp import __version__
 from bidsapp.data import read_table
-from bidsapp.data.calibrations import centiloid_processing, scale_for
 from bidsapp.data.literature import Citation, reference_of_doi, references
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracers import (
     STANDARD_REFERENCE,
     own_tracers,
@@ -74,7 +74,7 @@ class TracerUse:
         tracer = tracers()[code]
         line = tracer.equations.get(STANDARD_REFERENCE)
         if processing.calibration is not None:
-            scale = scale_for(centiloid_processing(processing, code), code)
+            scale = Pipeline(processing, code).for_centiloid().scale()
             line = scale.equations.get(scale.main)
         equation = None
         if line is not None:

@@ -29,7 +29,7 @@ from bidsapp.core.quantification.scale import (
 from bidsapp.core.quantification.suvr import uptake_ratios
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics, measure
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
-from bidsapp.data.calibrations import BUILT_IN
+from bidsapp.data.pipelines import BUILT_IN
 from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tau import REFERENCE, tau_masks, tau_regions
 from bidsapp.record import RecordPart

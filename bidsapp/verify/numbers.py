@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.data import mni_grid
-from bidsapp.data.calibrations import regional_scale, scale_for
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import BadDataError
@@ -95,10 +95,14 @@ class StoredScan:
         return "pet" if self.record.method == "pet-only" else "t1w"
 
     @property
+    def pipeline(self) -> Pipeline:
+        """What decides its SUVRs."""
+        return Pipeline(self.processing, self.record.tracer or "", self.normalisation)
+
+    @property
     def regional_equations(self) -> Mapping[str, Equation]:
         """Equations for the regions of atlases, by reference region."""
-        code = self.record.tracer or ""
-        return regional_scale(self.processing, code, normalisation=self.normalisation).equations
+        return self.pipeline.regional.scale().equations
 
     def path(self, key: str) -> Path:
         """A file of the PET or its T1w by its key in the table of outputs.
@@ -187,15 +191,14 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     other_way = bool(record.centiloid_suvr) or scan.processing.voi_mm != 2
-    way = replace(scan.processing, voi_mm=2)  # as the image on disk is
-    scale = scale_for(way, code, normalisation=scan.normalisation)
+    pipeline = scan.pipeline.regional  # as the image on disk is
     partly = any(row.coverage != 1.0 for row in record.voi.values())
     image = Volume(with_holes(pet) if partly else pet.data, pet.affine)
     try:
         derived = quantified(
             image,
             tracer=code,
-            scale=scale,
+            scale=pipeline.scale(),
             options=QuantificationOptions(scan.processing.cutoff, scan.processing.interval),
             fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
@@ -207,7 +210,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     again = {key: getattr(derived, key) for key in _DERIVED}
     again["band"] = None if is_doubtful(record.flags) else derived.band
     if other_way:
-        again = _of_image(again, scan, way)
+        again = _of_image(again, scan, pipeline.processing)
     elif "calibration" in _own(scan):
         again = {key: again[key] for key in ("suvr", "voi", "qc")} | _by_own_line(record)
     elif code not in tau_tracers() and not flags <= stored_flags:
@@ -217,7 +220,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
         again = {key: value for key, value in again.items() if key in kept}
     known = code not in tau_tracers() and "calibration" not in _own(scan)
     if known and record.version == __version__:
-        again |= scale_part(scan.processing, code, scan.normalisation)
+        again |= scale_part(scan.pipeline)
     for key, value in again.items():
         tolerance = CENTILOIDS if key.startswith("centiloid") else SAME_ARRAY
         stored = plain(getattr(record, key))

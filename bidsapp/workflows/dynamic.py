@@ -83,7 +83,7 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
     processing = flow.sidecars.processing
     if scan.tracer not in tracers():
         return
-    scale = flow.sidecars.scale(scan)
+    scale = flow.sidecars.pipeline(scan).for_centiloid().scale()
     equation = scale.equations.get(scale.main)
     measured = CENTILOID in (choice.name for choice in processing.atlases)
     if equation is None or scale.main not in VOI_NAMES or not measured:

@@ -16,7 +16,6 @@ from bidsapp.bids.pet_metadata import activity_unit, common_decay_factors, facto
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import scale_for, tau_scale
 from bidsapp.data.tau import tau_voi_files
 from bidsapp.data.tracers import any_tracer, tau_tracers
 from bidsapp.interfaces.pet import (
@@ -130,7 +129,7 @@ def inspect_frames(
     Step
         ``pet`` and ``position_means``, NaN where a frame has no measurement.
     """
-    scale = scale_for(flow.sidecars.processing, scan.tracer, scan.normalisation)
+    scale = flow.sidecars.pipeline(scan).scale()
     inspected = flow.recorded(
         Inspect, "inspect", _RESAMPLE_GB, pet=list(map(str, scan.files[0])),
         weights_s=list(scan.window.frame_weights_s), reference=scale.main,
@@ -199,7 +198,8 @@ def quantify(
         Uptake ratio images by key.
     """
     processing = flow.sidecars.processing
-    for_centiloid = flow.sidecars.for_centiloid(scan)
+    pipeline = flow.sidecars.pipeline(scan).for_centiloid()
+    for_centiloid = pipeline.processing
     standard, requested_image = pet, None
     if (
         replace(processing, voi_mm=for_centiloid.voi_mm) != for_centiloid
@@ -213,9 +213,9 @@ def quantify(
     flow.recorded(
         Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image,
         standard_centiloid=for_centiloid != processing, position=position, tracer=scan.tracer,
-        scale=flow.sidecars.scale(scan), cutoffs=list(processing.cutoff),
+        scale=pipeline.scale(), cutoffs=list(processing.cutoff),
         interval=processing.interval, tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
-        tau=tau_scale(for_centiloid, scan.tracer, scan.normalisation),
+        tau=pipeline.tau_scale(),
     )  # fmt: skip
     ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
     return {f"suvr_{region}": getattr(ratios, region) for region in REFERENCES}

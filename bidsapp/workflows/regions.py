@@ -7,7 +7,6 @@ from typing import Any
 
 from bidsapp.bids.plan import ScanPlan
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import regional_scale
 from bidsapp.interfaces.derivatives import SaveTables
 from bidsapp.interfaces.regions import (
     AcceptParcellations,
@@ -69,7 +68,7 @@ def measure_regions(
     sidecars = flow.sidecars
     processing, place = sidecars.processing, sidecars.place(scan.entities)
     t1w_place = None if scan.t1w is None else sidecars.place(scan.t1w.entities)
-    equations = regional_scale(processing, scan.tracer, scan.normalisation).equations
+    equations = sidecars.pipeline(scan).regional.scale().equations
     lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
         pet = pets.get(PET_IMAGE[space])

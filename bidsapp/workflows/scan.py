@@ -68,9 +68,10 @@ def init_scan_wf(
             reference=anatomy.head.mask, t1w_to_pet=head["t1w_to_pet"],
         ).pet  # fmt: skip
         # the Centiloid may be that of the PET before it was smoothed
-        requested = sidecars.for_centiloid(scan) == processing
+        pipeline = sidecars.pipeline(scan).for_centiloid()
+        requested = pipeline.processing == processing
         flow.recorded(
-            BothPositions, "both", _TEMPLATE_GB, scale=sidecars.scale(scan),
+            BothPositions, "both", _TEMPLATE_GB, scale=pipeline.scale(),
             position_means=(smoothed if requested else inspected).position_means,
             field=head["field"], by_method=position.by_method,
         )  # fmt: skip

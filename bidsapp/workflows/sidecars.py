@@ -20,10 +20,9 @@ from bidsapp.bids.derivatives import (
 )
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.bids.plan import ScanPlan, T1wPlan
-from bidsapp.core.quantification.scale import Scale
 from bidsapp.data import REFERENCES, resource_hashes
-from bidsapp.data.calibrations import centiloid_processing, scale_for
 from bidsapp.data.kinetics import map_keys
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracers import any_tracer
 from bidsapp.io.hashes import file_hash, remembered_hash
 from bidsapp.record.model import (
@@ -70,8 +69,8 @@ class Sidecars:
             resources=resource_hashes(),
         )
 
-    def for_centiloid(self, scan: ScanPlan) -> Processing:
-        """Options that the Centiloid of a scan is measured with.
+    def pipeline(self, scan: ScanPlan) -> Pipeline:
+        """What decides the SUVRs of a scan.
 
         Parameters
         ----------
@@ -79,22 +78,9 @@ class Sidecars:
 
         Returns
         -------
-        Processing
+        Pipeline
         """
-        return centiloid_processing(self.processing, scan.tracer, scan.normalisation)
-
-    def scale(self, scan: ScanPlan) -> Scale:
-        """Equations for the Centiloid of a scan.
-
-        Parameters
-        ----------
-        scan : its plan
-
-        Returns
-        -------
-        Scale
-        """
-        return scale_for(self.for_centiloid(scan), scan.tracer, scan.normalisation)
+        return Pipeline(self.processing, scan.tracer, scan.normalisation)
 
     def place(self, entities: Mapping[str, str]) -> OutputPlace:
         """Where derivatives of a raw image belong.
@@ -332,7 +318,7 @@ class Sidecars:
         return planned_record(
             scan,
             self.bids_dir,
-            **scale_part(self.processing, scan.tracer, scan.normalisation),
+            **scale_part(self.pipeline(scan)),
             method=method,
             longitudinal=self._longitudinal(scan),
             provenance=self.provenance,

@@ -20,10 +20,10 @@ from bidsapp.calibrate.tables import (
 )
 from bidsapp.cli.calibrate import main
 from bidsapp.cli.main import main as centipet
-from bidsapp.core.quantification.scale import Fingerprint
 from bidsapp.core.statistics.regression import ordinary
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import read_calibration, scale_for
+from bidsapp.data.calibrations import read_calibration
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.data.tracers import anchors, disagreement, tracers
 from bidsapp.errors import BadDataError, ExitCode
@@ -144,12 +144,12 @@ def test_the_table_of_tracers_holds_what_the_public_tables_give(gaain):
 
 def test_a_calibration_file_is_taken_and_makes_the_same_centiloids(level2_folder):
     path = level2_folder / "level2_calibration.json"
-    scale = scale_for(Processing(calibration=path), "FBB")
+    scale = Pipeline(Processing(calibration=path), "FBB").scale()
     assert scale.calibrated and scale.calibration == read_calibration(path).name != "published"
     assert scale.equations["wc"].slope == pytest.approx(153.6, abs=0.1)
     assert scale.equations["wc"].pairs.gain == pytest.approx(0.609, abs=6e-4)
     # a tracer that the file does not have keeps the published equation
-    assert scale_for(Processing(calibration=path), "PIB").calibration == "published"
+    assert Pipeline(Processing(calibration=path), "PIB").scale().calibration == "published"
 
 
 def test_the_same_table_gives_the_same_bits(gaain, level2_folder, tmp_path):
@@ -387,16 +387,16 @@ def test_options_of_the_pipeline_describe_a_table(gaain, tmp_path):
     assert code == ExitCode.OK and not report["standard_pipeline"]
     assert report["calibrations"][0]["fingerprint"]["window_min"] == [60, 80]
     path = tmp_path / "level1_calibration.json"
-    late = scale_for(Processing(calibration=path, window_min=(60.0, 80.0)), "PIB")
+    late = Pipeline(Processing(calibration=path, window_min=(60.0, 80.0)), "PIB").scale()
     assert late.calibrated and late.equations.keys() == set(REFERENCES)
     assert set(late.disagreement) == {"cg", "wcb", "pons"}
-    assert not scale_for(Processing(calibration=path), "PIB").equations
+    assert not Pipeline(Processing(calibration=path), "PIB").scale().equations
     # level 2 of the same pipeline takes its anchors; of another, never
     command = ["level2", "--from-table", str(gaain / "h2h_f18_tracers.csv"), "--level1", str(path)]
     out = ["-o", str(tmp_path / "two")]
     assert main([*command, *options, *out]) == ExitCode.OK
     both = read_calibration(tmp_path / "two" / "level2_calibration.json")
-    assert {code for code, _ in both.equations} == {"PIB", *TRACERS}
+    assert {code for code, _ in both.lines} == {"PIB", *TRACERS}
     assert main([*command, *out]) == ExitCode.BAD_DATA
     # and without them never the published line of PiB, unless the table has its Centiloids
     rows = read_pairs(gaain / "h2h_f18_tracers.csv")
@@ -525,32 +525,26 @@ def test_a_broken_file_ends_a_run_before_anything_is_computed(raw, tmp_path, cap
 
 def test_an_equation_of_another_pipeline_stays_unused(calibration_file, monkeypatch):
     """Same file, other options: the fingerprint differs, and nothing is tolerated."""
-    from bidsapp.data import calibrations
-
-    def smoothed(*arguments, **options) -> Fingerprint:
-        from dataclasses import replace
-
-        return replace(real(*arguments, **options), smooth_fwhm_mm=4.5)
-
-    real = calibrations.fingerprint
-    monkeypatch.setattr(calibrations, "fingerprint", smoothed)
+    real = Pipeline.fingerprint
+    smoothed = lambda *given: replace(real(*given), smooth_fwhm_mm=4.5)  # noqa: E731
+    monkeypatch.setattr(Pipeline, "fingerprint", smoothed)
     for code in ("FBB", "PIB"):
-        scale = scale_for(Processing(calibration=calibration_file), code)
+        scale = Pipeline(Processing(calibration=calibration_file), code).scale()
         assert not scale.calibrated and not scale.equations
         assert "smoothing (mm) 4.5 not none" in scale.differences
 
 
 def test_a_window_of_ones_own_needs_an_equation_of_ones_own(calibration_file):
     own = Processing(calibration=calibration_file, window_min=(80.0, 100.0))
-    assert not scale_for(own, "FBB").equations
+    assert not Pipeline(own, "FBB").scale().equations
     same = Processing(calibration=calibration_file, window_min=(90.0, 110.0))
-    assert scale_for(same, "FBB").calibrated
+    assert Pipeline(same, "FBB").scale().calibrated
 
 
 def test_pet_only_is_an_approximation():
-    scale = scale_for(Processing(), "FBB", normalisation="pet")
+    scale = Pipeline(Processing(), "FBB", normalisation="pet").scale()
     assert scale.equations and scale.approximate and not scale.calibrated
-    assert scale.error.pipeline_sd > scale_for(Processing(), "FBB").error.pipeline_sd
+    assert scale.error.pipeline_sd > Pipeline(Processing(), "FBB").scale().error.pipeline_sd
 
 
 # ------------------------------------------------------------------------- tracers of the user
@@ -584,13 +578,13 @@ def test_two_tracers_of_the_user_get_their_equations(own):
     processing = Processing(calibration=path, tracer_file=lab)
     with using_tracer_file(lab):
         for name, line in {"QZ41": (0.7, 0.3), "FC119S": (0.5, 0.6)}.items():
-            scale = scale_for(processing, name)
+            scale = Pipeline(processing, name).scale()
             found = scale.equations["wc"]
             assert scale.calibrated
             assert (found.slope, found.intercept) == pytest.approx(slope_and_intercept(*line))
-        assert scale_for(processing, "FBB").calibration == "published"
+        assert Pipeline(processing, "FBB").scale().calibration == "published"
         other_window = replace(processing, window_min=(50.0, 70.0))
-        assert not scale_for(other_window, "QZ41").equations
+        assert not Pipeline(other_window, "QZ41").scale().equations
     read_calibration.cache_clear()
     with pytest.raises(BadDataError, match=r"FC119S, a tracer that CentiPET does not know; give"):
         read_calibration(path)
@@ -603,7 +597,7 @@ def test_two_tracers_of_the_user_get_their_equations(own):
             using_tracer_file(lab),
             pytest.raises(BadDataError, match=r"was made for \[18F\]qualiz"),
         ):
-            scale_for(processing, "QZ41")
+            Pipeline(processing, "QZ41").scale()
 
 
 def test_centiloids_of_pib_are_as_good_as_its_suvrs(own):

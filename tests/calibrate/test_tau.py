@@ -10,7 +10,8 @@ from bidsapp.cli.calibrate import main
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.statistics.calibration import between_pipelines
 from bidsapp.core.statistics.regression import deming, ordinary
-from bidsapp.data.calibrations import read_tau_calibration, tau_scale
+from bidsapp.data.calibrations import read_tau_calibration
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tau import tau_equations, tau_regions
 from bidsapp.errors import BadDataError
 from bidsapp.settings import Processing
@@ -59,9 +60,9 @@ def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_be
     code, out, printed, _ = run(rows_of(own, standard))
     assert code == 0 and "PASSED" in printed
     file = out / "tau_calibration.json"
-    line = read_tau_calibration(file).lines["FTP"]["universal"]
+    line = read_tau_calibration(file).lines["FTP", "universal"]
     assert (line.slope, line.intercept) == pytest.approx((SLOPE, INTERCEPT))
-    scale = tau_scale(Processing(tau_vois=tau_vois, tau_calibration=file), "FTP")
+    scale = Pipeline(Processing(tau_vois=tau_vois, tau_calibration=file), "FTP").tau_scale()
     assert scale.calibrated and scale.calibration == read_tau_calibration(file).name
     for kind, published in tau_equations("FTP").items():
         ours = scale.equations[kind]["universal"]
@@ -70,7 +71,7 @@ def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_be
         )
     # a region that the table does not have gets nothing, another tracer the published line
     assert set(scale.equations["centaurz"]) == {"universal"} and "frontal" in printed
-    other = tau_scale(Processing(tau_vois=tau_vois, tau_calibration=file), "MK6240")
+    other = Pipeline(Processing(tau_vois=tau_vois, tau_calibration=file), "MK6240").tau_scale()
     assert other.equations == tau_equations("MK6240") and other.calibration == "published"
 
 
@@ -81,7 +82,7 @@ def test_values_of_a_scale_serve_as_those_of_the_standard_pipeline(run, kind):
     values = [centiloid(value, line) for value in standard]
     header = (*HEADER[:3], f"standard_{kind}_universal")
     _, out, *_ = run(rows_of(own, values), header=header)
-    found = read_tau_calibration(out / "tau_calibration.json").lines["FTP"]["universal"]
+    found = read_tau_calibration(out / "tau_calibration.json").lines["FTP", "universal"]
     assert (found.slope, found.intercept) == pytest.approx((SLOPE, INTERCEPT))
 
 
@@ -101,9 +102,9 @@ def test_the_file_belongs_to_options_and_volumes(run, tau_vois, tmp_path):
     own, standard = people()
     _, out, *_ = run(rows_of(own, standard), "--smooth", "6")
     given = Processing(tau_vois=tau_vois, tau_calibration=out / "tau_calibration.json")
-    plain = tau_scale(given, "FTP")
+    plain = Pipeline(given, "FTP").tau_scale()
     assert plain.equations == {} and "smoothing" in plain.differences[0]
-    assert tau_scale(Processing(smooth_fwhm_mm=6.0, **_of(given)), "FTP").calibrated
+    assert Pipeline(Processing(smooth_fwhm_mm=6.0, **_of(given)), "FTP").tau_scale().calibrated
     other = tmp_path / "others"
     other.mkdir()
     for file in tau_vois.iterdir():
@@ -112,7 +113,7 @@ def test_the_file_belongs_to_options_and_volumes(run, tau_vois, tmp_path):
         data[: data.shape[0] // 2] = 0
         nib.Nifti1Image(data, image.affine).to_filename(other / file.name)
     moved = Processing(tau_vois=other, smooth_fwhm_mm=6.0, tau_calibration=given.tau_calibration)
-    assert tau_scale(moved, "FTP").differences == ("volumes of interest",)
+    assert Pipeline(moved, "FTP").tau_scale().differences == ("volumes of interest",)
 
 
 def _of(processing):
@@ -201,6 +202,4 @@ def test_columns_of_the_group_table_are_those_that_are_read(run):
     rows.append(("sub-x", "FBB", *["n/a"] * 10))  # an amyloid scan of the same table
     code, out, _, _ = run(rows, header=header)
     assert code == 0
-    assert set(read_tau_calibration(out / "tau_calibration.json").lines["FTP"]) == set(
-        tau_regions()
-    )
+    assert set(read_tau_calibration(out / "tau_calibration.json").of("FTP")) == set(tau_regions())

@@ -12,7 +12,7 @@ from bidsapp.bids.planning import make_plan
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.calibrations import centiloid_processing, regional_scale, scale_for, tau_scale
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tau import tau_equations, tau_masks, tau_regions, tau_voi_files
 from bidsapp.data.tracers import named_tracers, tau_tracers, tracer_from_name
 from bidsapp.errors import BadDataError, NoInputError
@@ -81,8 +81,9 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     processing = Processing(tau_vois=folder)
     record = (
         Quantify(
-            pet=pet, tracer="FTP", scale=scale_for(processing, "FTP"), source="sub-01_pet.nii.gz",
-            tau_vois=tau_voi_files(folder), tau=tau_scale(processing, "FTP"),
+            pet=pet, tracer="FTP", scale=Pipeline(processing, "FTP").scale(),
+            source="sub-01_pet.nii.gz",
+            tau_vois=tau_voi_files(folder), tau=Pipeline(processing, "FTP").tau_scale(),
         )
         .run()
         .outputs.record
@@ -143,8 +144,8 @@ def test_volumes_that_are_missing_are_told_at_planning_and_amyloid_scans_run(raw
 @pytest.mark.parametrize("code", tau_tracers())
 def test_no_option_makes_a_centiloid_of_a_tau_tracer(folder, code):
     for processing in (Processing(), Processing(tau_vois=folder), Processing(voi_mm=1)):
-        assert scale_for(processing, code).equations == {}
-        assert regional_scale(processing, code).equations == {}
+        assert Pipeline(processing, code).scale().equations == {}
+        assert Pipeline(processing, code).regional.scale().equations == {}
 
 
 def test_a_scan_outside_the_window_of_its_tau_tracer_is_refused(raw, folder):
@@ -172,17 +173,19 @@ def test_every_number_says_where_it_was_read():
 def test_equations_are_used_for_their_pipeline_alone(folder):
     """Smoothed images are measured the standard way besides; the window and PET alone are told."""
     usual = Processing(tau_vois=folder)
-    assert tau_scale(usual, "FTP").calibrated and tau_scale(usual, "FBB") is None
-    assert tau_scale(Processing(), "FTP") is None
+    assert (
+        Pipeline(usual, "FTP").tau_scale().calibrated and Pipeline(usual, "FBB").tau_scale() is None
+    )
+    assert Pipeline(Processing(), "FTP").tau_scale() is None
     for changed in ({"smooth_fwhm_mm": 4.0}, {"target_resolution_mm": 8.0}):
         processing = replace(usual, **changed)
-        scale = tau_scale(processing, "FTP")
+        scale = Pipeline(processing, "FTP").tau_scale()
         assert scale.equations == {} and not scale.calibrated
         assert str(max(changed.values(), key=float))[:1] in scale.differences[0]
-        assert centiloid_processing(processing, "FTP") == usual
-    late = tau_scale(replace(usual, window_min=(90.0, 110.0)), "FTP")
+        assert Pipeline(processing, "FTP").for_centiloid().processing == usual
+    late = Pipeline(replace(usual, window_min=(90.0, 110.0)), "FTP").tau_scale()
     assert late.equations == tau_equations("FTP") and not late.calibrated
-    alone = tau_scale(usual, "FTP", normalisation="pet")
+    alone = Pipeline(usual, "FTP", normalisation="pet").tau_scale()
     assert alone.equations and alone.approximate and not alone.calibrated
 
 
@@ -191,9 +194,9 @@ def quantified_tau(image, folder, **options):
     return quantified(
         Volume(image, mni_grid(2).affine),
         tracer="FTP",
-        scale=scale_for(processing, "FTP"),
+        scale=Pipeline(processing, "FTP").scale(),
         options=QuantificationOptions(tau_vois=tau_voi_files(folder)),
-        tau=tau_scale(processing, "FTP"),
+        tau=Pipeline(processing, "FTP").tau_scale(),
     )
 
 

@@ -5,8 +5,8 @@ import pytest
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.cli.main import main as centipet
-from bidsapp.data.calibrations import scale_for
 from bidsapp.data.display import display_of
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracer_file import read_tracers, using_tracer_file
 from bidsapp.data.tracers import half_lives_s, named_tracers, tracer_from_name, tracers
 from bidsapp.dicom.words import known_words
@@ -72,7 +72,7 @@ def test_its_name_is_no_name_of_a_person(file):
 
 def test_without_an_equation_there_is_no_centiloid_and_a_picture_nevertheless(file):
     with using_tracer_file(file):
-        scale = scale_for(Processing(tracer_file=file), "QZ41")
+        scale = Pipeline(Processing(tracer_file=file), "QZ41").scale()
         assert not scale.equations and not scale.differences
         assert display_of("QZ41") == display_of(None)
 

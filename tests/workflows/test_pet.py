@@ -14,7 +14,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import doubts_number
 from bidsapp.core.quantification.uncertainty import COMPONENTS
 from bidsapp.data import mni_grid, read_table, vois
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.errors import BadDataError
 from bidsapp.interfaces.pet import Quantify, RatioImages, TimeAverage
 from bidsapp.interfaces.store import fetch_volume, keep_volume
@@ -78,7 +78,7 @@ def quantify(pet: str, tracer: str = "FBB", cutoffs=(), **options):
     node = Quantify(
         pet=pet,
         tracer=tracer,
-        scale=scale_for(processing, tracer),
+        scale=Pipeline(processing, tracer).scale(),
         cutoffs=list(cutoffs),
         interval=processing.interval,
         source=SOURCE,

@@ -6,7 +6,7 @@ import pytest
 
 from bidsapp.core.quantification.scale import Fingerprint, to_centiloids
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import fingerprint, scale_for, standard_fingerprint
+from bidsapp.data.pipelines import Pipeline, standard_fingerprint
 from bidsapp.data.tracers import tracers
 from bidsapp.settings import Interval, Processing
 from bidsapp.steps.quantifying import scale_findings
@@ -21,7 +21,7 @@ def scale_codes(scale, tracer="FBB"):
 
 @pytest.mark.parametrize("code", list(tracers()))
 def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
-    scale = scale_for(Processing(), code)
+    scale = Pipeline(Processing(), code).scale()
     assert scale.calibrated and scale.calibration == "published" and not scale_codes(scale)
     found = to_centiloids(SUVR, scale, NO_NOISE)
     for name, value in found.centiloids.items():
@@ -39,7 +39,7 @@ def test_the_standard_pipeline_has_every_equation_of_its_tracer(code):
 )
 @pytest.mark.parametrize("code", list(tracers()))
 def test_another_resolution_has_no_centiloid_and_says_so(code, options, word):
-    scale = scale_for(Processing(**options), code)
+    scale = Pipeline(Processing(**options), code).scale()
     found = to_centiloids(SUVR, scale, NO_NOISE)
     assert found.centiloid is None and found.interval(Interval.PIB) is None
     assert not any(found.centiloids.values()) and found.probability_above(20, Interval.PIB) is None
@@ -53,7 +53,7 @@ def test_options_that_estimate_the_same_position_change_no_fingerprint():
     tracer = tracers()["FBB"]
     standard = standard_fingerprint(tracer, "wc")
     for options in ({}, {"motion_correction": False}, {"cutoff": (12.0,)}, {"kinetics": ()}):
-        own = fingerprint(Processing(**options), tracer, "wc")
+        own = Pipeline(Processing(**options), tracer.code).fingerprint("wc")
         assert own == standard and own.digest == standard.digest
 
 
@@ -76,7 +76,9 @@ def test_every_part_of_a_fingerprint_counts():
 
 
 def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
-    usual, approximate = (scale_for(Processing(), "FBB", normalisation=n) for n in ("t1w", "pet"))
+    usual, approximate = (
+        Pipeline(Processing(), "FBB", normalisation=n).scale() for n in ("t1w", "pet")
+    )
     assert scale_codes(approximate) == ["method-pet-only"] and not approximate.calibrated
     one, other = (to_centiloids(SUVR, scale, NO_NOISE) for scale in (usual, approximate))
     assert one.centiloid == other.centiloid
@@ -85,15 +87,17 @@ def test_normalisation_by_the_pet_alone_is_an_approximation_that_is_flagged():
 
 
 def test_a_reference_region_that_was_not_measured_leaves_no_centiloid():
-    scale = scale_for(Processing(), "PIB")
+    scale = Pipeline(Processing(), "PIB").scale()
     found = to_centiloids({**SUVR, "wc": None, "pons": None}, scale, NO_NOISE)
     assert found.centiloid is None and found.centiloids["cg"] is not None
     assert found.disagreement is None
 
 
 def test_a_tracer_without_equation_is_never_given_one():
-    found = to_centiloids(SUVR, scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), NO_NOISE)
+    found = to_centiloids(
+        SUVR, Pipeline(Processing(window_min=(80.0, 100.0)), "FTP").scale(), NO_NOISE
+    )
     assert found.centiloid is None
-    assert scale_codes(scale_for(Processing(window_min=(80.0, 100.0)), "FTP"), "FTP") == [
+    assert scale_codes(Pipeline(Processing(window_min=(80.0, 100.0)), "FTP").scale(), "FTP") == [
         "not-calibrated"
     ]

@@ -16,7 +16,7 @@ from bidsapp.core.quantification.uncertainty import (
     probability_above,
     propagate,
 )
-from bidsapp.data.calibrations import scale_for
+from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.settings import Interval, Processing
 
@@ -41,7 +41,7 @@ def test_both_intervals_of_another_tracer_cover_their_truth_at_every_load(name):
 
 @pytest.mark.parametrize("code", ["PIB", "FBB", "FBP", "FMM", "NAV"])
 def test_every_tracer_has_all_components_and_more_amyloid_is_less_certain(code):
-    scale = scale_for(Processing(), code)
+    scale = Pipeline(Processing(), code).scale()
     equation = scale.equations["wc"]
     widths = []
     for value in (0, 25, 100):
@@ -64,7 +64,7 @@ def test_every_tracer_has_all_components_and_more_amyloid_is_less_certain(code):
 @pytest.mark.parametrize("code", ["PIB", "FBP", "FMM"])
 def test_an_interval_holds_what_its_own_error_does_not_speak_against(code, value, kind):
     """Neyman's construction, end by end; a cut-off is inside exactly as its probability says."""
-    scale = scale_for(Processing(), code)
+    scale = Pipeline(Processing(), code).scale()
     found = at(value, scale.equations["wc"], scale.error, 0.006)
     ends = found.interval(kind)
     for end in ends:
@@ -74,7 +74,7 @@ def test_an_interval_holds_what_its_own_error_does_not_speak_against(code, value
 
 
 def test_the_interval_of_pib_reaches_farther_up_than_down_where_the_error_grows():
-    scale = scale_for(Processing(), "FBP")
+    scale = Pipeline(Processing(), "FBP").scale()
     low, high = at(20.0, scale.equations["wc"], scale.error, None).interval(Interval.PIB)
     assert high - 20 > 1.2 * (20 - low)
 
