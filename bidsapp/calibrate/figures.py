@@ -155,7 +155,7 @@ def agreement_plot(path: Path, points: Paired, limits: Agreement) -> Path:
 def _signed(value: float) -> str:
     """One or more significant decimals, never a negative zero."""
     digits = 1 if abs(value) >= 1 else 3
-    return f"{round(value, digits) + 0.0:+.{digits}f}"
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _save(path: Path, axes: _Axes, parts: Sequence[Markup], words: str) -> Path:

@@ -302,7 +302,7 @@ def _plots(level: int, code: str, name: str, item: Calibration, folder: Path) ->
     labels = f"[11C]PiB SUVR ({name})", f"{tracer} SUVR ({name})"
     ends = "mean of both (CL)", f"{tracer} \N{MINUS SIGN} PiB (CL)"
     if level == 1:
-        labels = "published Centiloid", "own Centiloid"
+        labels = f"published Centiloid ({name}), CL", f"own Centiloid ({name}), CL"
         ends = "mean of both (CL)", "own \N{MINUS SIGN} published (CL)"
     regressed = Paired(item.x, item.y, *labels)
     compared = Paired(item.reference_cl, item.own_cl, *ends)

@@ -226,7 +226,7 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
         upright = Axis.around([*differences, 0.0], top + 130, top)
         parts.append(left(upright, 58, axis.end, f"{name} minus whole cerebellum, CL"))
         middle = mean(differences)
-        words = f"{name}: mean {number(middle)} CL"
+        words = f"{name[:1].upper()}{name[1:]}: mean {number(middle)} CL"
         edges = [middle]
         if len(differences) > 2:
             spread = 1.96 * stdev(differences)

@@ -94,6 +94,7 @@ def group_page(
         spaghetti=[figure for name, figure in by_name.items() if name.startswith("longitudinal")],
         histogram=by_name.get("cutoffs"),
         groups=charts.groups(study.counted, "tracer"),
+        n_doubtful=len(_doubtful(rows)),
         n_left_out=len(rows) - sum(a is b for a, b in zip(rows, study.counted, strict=True)),
         outliers=far[:_MOST_LISTED],
         n_outliers=len(far),
@@ -154,6 +155,14 @@ def _explored(rows: Sequence[Row]) -> dict[str, str]:
     return {name: named[name] for name in differing[:_MOST_EXPLORED]}
 
 
+def _doubtful(rows: Sequence[Row]) -> list[int]:
+    """Places of the rows whose Centiloid has no band, because a flag puts it in doubt."""
+    return [
+        place for place, row in enumerate(rows)
+        if row["centiloid"] is not None and row["band"] is None
+    ]  # fmt: skip
+
+
 def _data(rows: Sequence[Row], counted: Sequence[Row]) -> dict[str, Any]:
     """The whole table as text, cell by cell as in the TSV, for the script of the page.
 
@@ -172,6 +181,7 @@ def _data(rows: Sequence[Row], counted: Sequence[Row]) -> dict[str, Any]:
     known = scale()
     return {
         "explored": list(explored.items()),
+        "doubtful": _doubtful(rows),
         "left_out": [place for place, row in enumerate(rows) if row is not counted[place]],
         "scale": {"low": known.low, "high": known.high},
         "columns": columns,

@@ -127,6 +127,19 @@ def test_filters_understand_columns(visit, cohort, typed, left):
     assert count(page.inner_text("#shown")) == left
 
 
+def test_a_value_in_doubt_has_its_own_mark_and_filter(visit, tmp_path):
+    for label, code in (("1", "pet-offset"), ("2", "stated"), ("3", None)):
+        entities = {"sub": label, "trc": "FBB"}
+        flags = [{"code": code, "message": "look"}] if code else []
+        write(tmp_path, finished_record(entities, flags=flags), entities)
+    run_group(tmp_path, Filters())
+    page = opened(visit, tmp_path)
+    marks = {"doubt": ["✕ in doubt"], "check": ["✕ in doubt", "! check"], "good": ["✓ no flags"]}
+    for chosen, shown in marks.items():
+        page.select_option("#status", chosen)
+        assert page.locator("#scans .chip").all_inner_texts() == shown
+
+
 def test_one_scan_is_told_as_one(visit, tmp_path):
     entities = {"sub": "1", "trc": "FBB"}
     write(tmp_path, finished_record(entities), entities)

@@ -71,7 +71,7 @@ def test_dots_do_not_cover_each_other_until_there_are_very_many():
 def test_agreement_tells_mean_and_limits():
     rows = [row(50.0, centiloid_wc=50.0, centiloid_pons=50.0 + d) for d in (2, 4, 6)]
     figure = agreement(rows)
-    assert "pons: mean 4.0 CL, limits 0.1 to 7.9 CL" in figure.caption
+    assert "Pons: mean 4.0 CL, limits 0.1 to 7.9 CL" in figure.caption
     assert len(dots(figure)) == 3
     assert agreement([row(50.0, centiloid_wc=50.0)]) is None
 

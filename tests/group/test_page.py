@@ -47,13 +47,24 @@ def test_every_scan_is_in_the_table_and_a_dot(cohort):
     dots = [dot for dot in page.all("circle") if "data-row" in dot]
     assert [dot["data-row"] for dot in dots] == ["0", "1", "2"]
     assert "4 scans of 4 participants: 3 quantified, 1 failed." in page.words
-    assert "no T1w; add one" in page.words and "Missing and failed scans" in page.words
+    assert "No T1w; add one." in page.words and "Missing and failed scans" in page.words
 
 
 def test_the_cells_of_the_page_are_those_of_the_table(cohort):
     data = data_of(page_of(cohort))
     lines = ["\t".join(row) for row in [data["columns"], *data["rows"]]]
     assert "\n".join(lines) + "\n" == (cohort / "group_centiloid.tsv").read_text("utf-8")
+
+
+def test_values_in_doubt_are_counted_and_marked(tmp_path):
+    for label, code in (("01", "pet-offset"), ("02", "stated"), ("03", None)):
+        entities = {"sub": label, "trc": "FBB"}
+        flags = [{"code": code, "message": "look"}] if code else []
+        write(tmp_path, finished_record(entities, flags=flags), entities)
+    page = page_of(tmp_path)
+    assert "2 of the results have flags; 1 value is in doubt." in page.words
+    assert "the bands do not count 1 value in doubt" in page.words
+    assert data_of(page)["doubtful"] == [0]
 
 
 def test_the_only_script_is_the_one_the_policy_names(cohort):

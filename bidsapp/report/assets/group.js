@@ -7,8 +7,9 @@
   const at = Object.fromEntries(columns.map((name, i) => [name, i]));
   const table = find("scans"), body = table.tBodies[0], head = table.tHead.rows[0];
   const texts = rows.map((row) => row.join(" ").toLowerCase());
-  const verdicts = rows.map((row) => row[at.status] !== "ok" ? row[at.status] : row[at.flags] === "n/a" ? "good" : "check");
-  const WORDS = { good: "✓ ok", check: "! check", failed: "✕ failed", incomplete: "… not finished", skipped: "– left out" };
+  const doubtful = new Set(data.doubtful);
+  const verdicts = rows.map((row, i) => row[at.status] !== "ok" ? row[at.status] : row[at.flags] === "n/a" ? "good" : doubtful.has(i) ? "doubt" : "check");
+  const WORDS = { good: "✓ no flags", check: "! check", doubt: "✕ in doubt", failed: "✕ failed", incomplete: "… not finished", skipped: "– left out" };
   const isNumber = (text) => text !== "n/a" && text !== "" && !isNaN(text);
   const NUMERIC = new Set(columns.filter((_, i) => rows.some((row) => isNumber(row[i])) && rows.every((row) => row[i] === "n/a" || isNumber(row[i]))));
   let order = rows.map((_, i) => i), kept = order, made = 0, sortedBy = null, rising = true, visible = shown;
@@ -131,7 +132,7 @@
   function filter() {
     const tests = terms(find("search").value).map(test);
     const status = find("status").value, tracer = find("tracer").value;
-    if (status) tests.push((i) => verdicts[i] === status);
+    if (status) tests.push((i) => verdicts[i] === status || (status === "check" && verdicts[i] === "doubt"));
     if (tracer) tests.push((i) => rows[i][at.tracer] === tracer);
     kept = order.filter((i) => tests.every((passes) => passes(i)));
     redraw();
