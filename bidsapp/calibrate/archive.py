@@ -6,12 +6,12 @@ seen in public programs that read it::
     AD-100_PET_5070/nifti/AD01_PiB_5070.nii      AD-100_MR/nifti/AD01_MR.nii
     YC-0_PET_5070/nifti/YC101_PiB_5070.nii       YC-0_MR/nifti/YC101_MR.nii
     FBBproject_E-25_FBB_90110/<id>_PET_FBB/...   FBBproject_E-25_PiB_5070   FBBproject_E-25_MR
-    Elder_subject_florbetapir/<id>_.../*.dcm     Elder_subject_PiB          Elder_subject_MRI
+    Elder_subject_florbetapir/<id>/scans/<series>/DICOM/*.dcm  Elder_subject_PiB/PiB-<id>/...
     GE_AD_F18_NIFTI/                             GE_AD_C11_NIFTI            GE_AD_MRI_NIFTI
 
 with ``YC-10`` or ``Young_Control`` for the young controls. Folders may be nested (unzipped twice)
 and names may differ a little, so words are looked for, in the name of the file first and then in
-those of its folders.
+those of its folders. The frames of a scan may be DICOM series of their own.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import dropwhile, takewhile
 from pathlib import Path
-from typing import Any
 
 from bidsapp.calibrate.tables import (
     asked_tracer,
@@ -39,6 +39,7 @@ from bidsapp.data.tracers import tracer_from_name
 from bidsapp.dicom.files import files_below
 from bidsapp.errors import BadDataError, NoInputError, UsageError
 from bidsapp.io.image_names import NIFTI, json_beside, nifti_ending, nifti_stem
+from bidsapp.io.nifti import load_volume, read_geometry, save_frames
 from bidsapp.io.reading import known_object
 
 T1W = "t1w"
@@ -57,6 +58,7 @@ class ArchiveScan:
     tracer : code
     pet, t1w : images
     other_tracer : what the image's own metadata call it, when that is another tracer
+    n_series : DICOM series that were taken for the frames of the PET
     """
 
     person: str
@@ -65,6 +67,7 @@ class ArchiveScan:
     pet: Path
     t1w: Path
     other_tracer: str | None = None
+    n_series: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,17 @@ class _ArchiveImage:
     role: str  # t1w, or the code of a tracer
     is_young: bool
     folder_role: str | None
+    n_series: int = 1
 
 
 def find_images(
-    folder: Path, converted: Path, *, tracer: str | None = None, passed_over: Iterable[Path] = ()
-) -> list[ArchiveScan]:
+    folder: Path,
+    converted: Path,
+    *,
+    tracer: str | None = None,
+    only_pib: bool = False,
+    passed_over: Iterable[Path] = (),
+) -> tuple[list[ArchiveScan], tuple[Suspect, ...]]:
     """Find every person's PET and T1w.
 
     Parameters
@@ -88,11 +97,15 @@ def find_images(
     folder : root of the archive or of a BIDS dataset, or a table of paths
     converted : where DICOM is converted to
     tracer : name of the tracer that file names only call F18
+    only_pib : level 1, which other tracers have no place in
     passed_over : folders that may lie in it and hold none, such as those of results
 
     Returns
     -------
-    list of ArchiveScan
+    scans : list of ArchiveScan
+    suspects : tuple of Suspect
+        Metadata, folder and file name disagree about the tracer, a scan does not belong, has no
+        T1w, or was made of several series.
 
     Raises
     ------
@@ -105,7 +118,8 @@ def find_images(
     """
     code = asked_tracer(tracer)
     if folder.is_file():
-        return _from_table(folder, code)
+        scans = _from_table(folder, code)
+        return scans, tuple(_suspects(scans, only_pib=only_pib))
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the unpacked archive")
     paths = _images(folder, converted, {converted, *passed_over})
@@ -119,33 +133,21 @@ def find_images(
             f"{folder}: --tracer {tracer} fits no image, names say {', '.join(roles) or 'none'}; "
             "leave it out if they are right, or correct them"
         )
-    return _joined(known, folder)
+    scans, alone = _joined(known, folder, converted)
+    return scans, (*_suspects(scans, only_pib=only_pib), *alone)
 
 
-def suspects_among(scans: Sequence[ArchiveScan], *, only_pib: bool) -> tuple[Suspect, ...]:
-    """Scans whose metadata, folder and file name disagree about the tracer, or that do not belong.
-
-    Parameters
-    ----------
-    scans : all of them
-    only_pib : level 1, which other tracers have no place in
-
-    Returns
-    -------
-    tuple of Suspect
-    """
-    strangers = tuple(
-        Suspect((scan.person,), "wrong-tracer", worded("public-archive", "not-pib", scan=scan))
-        for scan in scans
-        if only_pib and scan.tracer != "PIB"
-    )
-    return strangers + tuple(
-        Suspect(
-            (scan.person,), "wrong-tracer", worded("public-archive", "doubtful-tracer", scan=scan)
-        )
-        for scan in scans
-        if scan.other_tracer is not None
-    )
+def _suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> Iterator[Suspect]:
+    for scan in scans:
+        who = (scan.person,)
+        if only_pib and scan.tracer != "PIB":
+            yield Suspect(who, "wrong-tracer", worded("public-archive", "not-pib", scan=scan))
+        if scan.other_tracer is not None:
+            message = worded("public-archive", "doubtful-tracer", scan=scan)
+            yield Suspect(who, "wrong-tracer", message)
+        if scan.n_series > 1:
+            message = worded("public-archive", "several-series", scan=scan)
+            yield Suspect(who, "several-series", message)
 
 
 def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
@@ -205,8 +207,7 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     role = file_role or folder_role
     if role is None:
         return None
-    groups = (name for part in reversed(folders) if (name := _person(part)) and not _group(name))
-    person = _person(last) or next(groups, None)
+    person = _owner(folders, last)
     if person is None:
         return None
     return _ArchiveImage(
@@ -218,19 +219,39 @@ def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | No
     )
 
 
-def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
-    """PET and T1w of the same person."""
-    t1w: dict[str, _ArchiveImage] = {}
-    pets: dict[tuple[str, str], _ArchiveImage] = {}
+def _owner(folders: Sequence[str], last: str) -> str | None:
+    """Person whom an image belongs to, by its name or by the names of its folders.
+
+    Of these the outermost below that of a group or of a kind of image counts.
+    """
+    names = [*folders, last]
+    if "scans" in (lower := [name.lower() for name in names]):  # as XNAT exports: what follows is
+        folders, last = names[: lower.index("scans")], ""  # the number of a series
+    for behind in (False, True):
+        if person := _person(last, behind=behind):
+            return person
+        people, many = [], 0
+        for name in folders:
+            person = _person(name, behind=behind)
+            if person and not _group(person):
+                people.append(person)
+            elif any(map(_says_what, name_words(name))) and not _is_neutral(name):
+                many = len(people)
+        if people:
+            return people[many] if many < len(people) else people[-1]
+    return None
+
+
+def _joined(
+    images: list[_ArchiveImage], folder: Path, converted: Path
+) -> tuple[list[ArchiveScan], tuple[Suspect, ...]]:
+    """PET and T1w of the same person, and who has a PET alone."""
+    by_scan: dict[tuple[str, str], list[_ArchiveImage]] = {}
     for item in images:
-        place: dict[Any, _ArchiveImage] = t1w if item.role == T1W else pets
-        key = item.person if item.role == T1W else (item.person, item.role)
-        if key in place:
-            raise BadDataError(
-                f"{folder}: {item.path} and {place[key].path} both claim to be the "
-                f"{'T1w' if item.role == T1W else item.role} of {item.person}; remove one"
-            )
-        place[key] = item
+        by_scan.setdefault((item.person, item.role), []).append(item)
+    single = {key: _single(group, folder, converted) for key, group in by_scan.items()}
+    t1w = {person: item for (person, role), item in single.items() if role == T1W}
+    pets = {key: item for key, item in single.items() if key[1] != T1W}
     scans = [
         ArchiveScan(
             person=person,
@@ -240,13 +261,43 @@ def _joined(images: list[_ArchiveImage], folder: Path) -> list[ArchiveScan]:
             t1w=t1w[person].path,
             other_tracer=_contradiction(item.path, code)
             or (item.folder_role if item.folder_role not in (None, T1W, code) else None),
+            n_series=item.n_series,
         )
         for (person, code), item in sorted(pets.items())
         if person in t1w
     ]
     if not scans:
         raise refused("public-archive", "no-pair", folder=folder)
-    return scans
+    alone = [item for (person, _), item in sorted(pets.items()) if person not in t1w]
+    return scans, tuple(
+        Suspect((item.person,), "no-t1w", worded("public-archive", "alone", item=item))
+        for item in alone
+    )
+
+
+def _single(images: Sequence[_ArchiveImage], folder: Path, converted: Path) -> _ArchiveImage:
+    """The only image of a scan; PETs of several DICOM series on one grid become its frames."""
+    first, *others = sorted(images, key=lambda item: item.path)
+    if not others:
+        return first
+    geometries = [read_geometry(item.path) for item in (first, *others)]
+    shape, grid = geometries[0]
+    if (
+        first.role == T1W
+        or len(shape) != 3
+        or any(item.path.parent != converted for item in images)
+        or not all(len(other) == 3 and grid.is_same(place) for other, place in geometries)
+    ):
+        what = "T1w" if first.role == T1W else first.role
+        raise BadDataError(
+            f"{folder}: {others[0].path} and {first.path} both claim to be the {what} of "
+            f"{first.person}; remove one"
+        )
+    frames = (load_volume(item.path) for item in (first, *others))
+    path = converted / "frames" / f"{first.person}_{first.role}.nii.gz"
+    path.parent.mkdir(exist_ok=True)
+    save_frames(path, frames, len(images), frame_s=1.0)
+    return replace(first, path=path, n_series=len(images))
 
 
 def _contradiction(pet: Path, code: str) -> str | None:
@@ -281,18 +332,28 @@ def _role(text: str, fluorine: str | None) -> str | None:
     return None
 
 
-def _person(text: str) -> str | None:
-    """Beginning of a name up to the first word that says what is shown, if it has a number."""
+def _person(text: str, *, behind: bool = False) -> str | None:
+    """Beginning of a name up to the first word that says what is shown, if it has a number.
+
+    ``behind`` such words where the name begins with them: ``PiB-198665``.
+    """
     if match := re.search(r"sub-([A-Za-z0-9]+)", text):
         return match[1]
-    name = []
-    for word in re.findall(r"[A-Za-z0-9]+", text):
-        known = {*_table()["neutral"], *_table()["t1w"], *_table()["pib"], "F18"}
-        if _base(word.upper()) in known or tracer_from_name(word) is not None:
-            break
-        name.append(word)
-    joined = "".join(name)
+    words = re.findall(r"[A-Za-z0-9]+", text)
+    if behind:
+        words = list(dropwhile(_says_what, words))
+    joined = "".join(takewhile(lambda word: not _says_what(word), words))
     return joined if re.search(r"\d", joined) else None
+
+
+def _is_neutral(text: str) -> bool:
+    return set(name_words(text)) <= set(_table()["neutral"])
+
+
+def _says_what(word: str) -> bool:
+    """Whether a word says what an image shows, not whom."""
+    known = {*_table()["neutral"], *_table()["t1w"], *_table()["pib"], "F18"}
+    return _base(word.upper()) in known or tracer_from_name(word) is not None
 
 
 def _group(name: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bidsapp.calibrate.archive import ArchiveScan, find_images, suspects_among
+from bidsapp.calibrate.archive import ArchiveScan, find_images
 from bidsapp.calibrate.fit import fit_level1, fit_level2, own_line, regression
 from bidsapp.calibrate.raw_images import (
     Expected,
@@ -108,11 +108,16 @@ def _of_images(
         process(folder, derivatives)
         scans = expected_of_bids(folder, derivatives)
     else:
-        scans = archive = find_images(folder, work / "converted", tracer=options.tracer)
+        archive, suspects = find_images(
+            folder,
+            work / "converted",
+            tracer=options.tracer,
+            only_pib=options.level == "level1",
+        )
+        scans = archive
         write_dataset(archive, work / "bids")
         process(work / "bids", derivatives)
         source["images"] = image_hashes(archive)
-        suspects = suspects_among(archive, only_pib=options.level == "level1")
     people, pairs, missing, doubts = measured(scans, derivatives)
     suspects = (*suspects, *doubts)
     try:

@@ -6,10 +6,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_studies import Mr, Pet
 from synthetic_records import finished_record
 from synthetic_records import write as write_record
 
-from bidsapp.calibrate.archive import find_images, suspects_among
+from bidsapp.calibrate.archive import find_images
 from bidsapp.calibrate.raw_images import bids_label, measured, write_dataset
 from bidsapp.cli.calibrate import main
 from bidsapp.errors import BadDataError, ExitCode, NoInputError, UsageError
@@ -30,7 +31,7 @@ def archive(root, *names):
 def scans(root, **options):
     return [
         (s.person, s.is_young, s.tracer, s.pet.name, s.t1w.name)
-        for s in find_images(root, root / "converted", **options)
+        for s in find_images(root, root / "converted", **options)[0]
     ]
 
 
@@ -73,6 +74,34 @@ def test_archives_of_level2(tmp_path):
     ]  # fmt: skip
 
 
+def test_the_archive_of_florbetapir_as_exported(tmp_path):
+    """Folders as XNAT exports them, names of the archive, frames as series of their own."""
+    pet = Pet(frames=((3000.0, 300.0),))
+    folders = {
+        "Elder_subject_florbetapir/291467/scans/510007/DICOM": pet,
+        "Elder_subject_PiB/PiB-291467/scans/510003/DICOM": pet,
+        "Elder_subject_PiB/PiB-291467/scans/510004/DICOM": pet,
+        "Elder_subject_MRI/291467_mr/scans/12/DICOM": Mr(),
+        "Young_Control_florbetapir/411884/411884/scans/4/DICOM": pet,
+        "Young_Control_PiB/411884_PiB3_AC/4118844_PiB3_AC/scans/4/DICOM": pet,
+        "Young_Control_MRI/411884_MR/scans/4/DICOM": Mr(),
+        "Young_Control_PiB/296898_PiB_7_8_2016_13_45_27/scans/4/DICOM": pet,
+    }
+    for folder, series in folders.items():
+        series.write(tmp_path / "archive" / folder)
+    found, suspects = find_images(tmp_path / "archive", tmp_path / "converted")
+    assert [(scan.person, scan.tracer, scan.is_young, scan.n_series) for scan in found] == [
+        ("291467", "FBP", False, 1), ("291467", "PIB", False, 2),
+        ("411884", "FBP", True, 1), ("411884", "PIB", True, 1),
+    ]  # fmt: skip
+    one, two = nib.load(found[0].pet), nib.load(found[1].pet)
+    assert two.shape == (*one.shape, 2)
+    assert np.allclose(two.dataobj[..., 1], one.dataobj) and np.allclose(two.affine, one.affine)
+    assert {s.people[0]: s.code for s in suspects} == {
+        "291467": "several-series", "296898": "no-t1w"
+    }  # fmt: skip
+
+
 def test_f18_without_a_tracer_is_asked_for(tmp_path):
     root = archive(tmp_path, "F18/P1_F18.nii", "PiB/P1_PiB.nii", "MR/P1_MR.nii")
     with pytest.raises(UsageError, match="--tracer"):
@@ -98,7 +127,7 @@ def test_a_table_of_paths_contradicts_another_tracer(tmp_path):
 def test_what_an_earlier_run_made_in_the_archive_does_not_count(tmp_path):
     own = ("cal/work/P1_PiB.nii", "cal/bids/P1_MR.nii")
     root = archive(tmp_path, "PiB/P1_PiB.nii", "MR/P1_MR.nii", *own)
-    (scan,) = find_images(root, root / "cal" / "converted", passed_over=(root / "cal",))
+    (scan,), _ = find_images(root, root / "cal" / "converted", passed_over=(root / "cal",))
     assert (scan.pet, scan.t1w) == (root / "PiB" / "P1_PiB.nii", root / "MR" / "P1_MR.nii")
 
 
@@ -111,7 +140,7 @@ def test_dicom_folders_are_converted(tmp_path, shared_data):
     for path in sorted(first.iterdir())[:12]:
         shutil.copy(path, place)
     image(tmp_path / "archive" / "FBBproject_E-25_MR" / "1008_MR.nii")
-    (scan,) = find_images(tmp_path / "archive", tmp_path / "out" / "converted")
+    (scan,), _ = find_images(tmp_path / "archive", tmp_path / "out" / "converted")
     assert (scan.person, scan.tracer) == ("1008", "FBB")
     assert scan.pet.is_file() and nib.load(scan.pet).ndim >= 3
 
@@ -126,7 +155,7 @@ def test_another_tracer_in_the_folder_is_named(tmp_path):
     )
     sidecar = root / "AD-100_PET_5070" / "AD03_PiB_5070.json"
     sidecar.write_text(json.dumps({"TracerName": "[18F]florbetapir"}))
-    found = suspects_among(find_images(root, root / "c"), only_pib=True)
+    _, found = find_images(root, root / "c", only_pib=True)
     assert {s.people[0]: s.code for s in found} == {"AD02": "wrong-tracer", "AD03": "wrong-tracer"}
     assert "FBB" in found[0].message and "FBP" in found[1].message
 
@@ -135,7 +164,7 @@ def test_another_tracer_in_the_folder_is_named(tmp_path):
 def test_a_sidecar_of_the_archive_that_cannot_be_read_says_nothing(tmp_path, content):
     root = archive(tmp_path, "AD-100_PET_5070/AD01_PiB_5070.nii", "AD-100_MR/AD01_MR.nii")
     (root / "AD-100_PET_5070" / "AD01_PiB_5070.json").write_bytes(content)
-    assert not suspects_among(find_images(root, root / "c"), only_pib=True)
+    assert not find_images(root, root / "c", only_pib=True)[1]
 
 
 def test_two_images_of_the_same_are_refused(tmp_path):
@@ -168,7 +197,7 @@ def test_a_table_of_paths(tmp_path):
 def test_the_dataset_holds_links_and_the_window_of_the_tracer(tmp_path):
     root = archive(tmp_path / "a", "PiB/AD_01_PiB.nii", "MR/AD_01_MR.nii")
     image(root / "PiB" / "AD_01_PiB.nii", (4, 4, 4, 2))
-    found = find_images(root, tmp_path / "c")
+    found, _ = find_images(root, tmp_path / "c")
     for _ in range(2):  # a second run replaces the links
         write_dataset(found, tmp_path / "raw")
     pet = tmp_path / "raw" / "sub-AD01" / "pet" / "sub-AD01_trc-PIB_pet.nii"
@@ -183,7 +212,7 @@ def test_what_was_measured_and_what_was_not(tmp_path):
         tmp_path / "a",
         *(f"{kind}/{who}_{kind}.nii" for kind in ("PiB", "MR", "FBB") for who in ("AD01", "YC101")),
     )
-    found = find_images(root, tmp_path / "c")
+    found, _ = find_images(root, tmp_path / "c")
     for who, tracer, suvr in (("AD01", "PIB", 2.0), ("AD01", "FBB", 1.6), ("YC101", "PIB", 1.0)):
         entities = {"sub": who, "trc": tracer}
         flags = [{"code": "pet-t1w-mirrored", "message": "look"}] if who == "YC101" else []
