@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
 
+from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
 from bidsapp.dicom.convert import ConversionReport, convert
 from bidsapp.dicom.header import headers_of
 from bidsapp.dicom.pet_frames import frames_of, scan_clock
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.timing import time_model
+from bidsapp.dicom.two_clocks import with_one_clock
 from bidsapp.settings import DicomInput
 
 
@@ -42,9 +45,12 @@ def series_of(datasets: Iterable[Dataset]) -> Series:
     return Series("1.2", 0, tuple(chain.from_iterable(headers)))
 
 
-def times_of(series: Series, *stated: Any, **also_stated: Any) -> TimeModel:
-    """The times of a PET, by its headers and what is stated as for `scan_clock`."""
-    return time_model(scan_clock(series, frames_of(series), *stated, **also_stated))
+def times_of(
+    series: Series, injection: datetime | None = None, stated: StatedTimes = NOTHING_STATED
+) -> TimeModel:
+    """The times of a PET by its headers and what the user states, in the steps of a conversion."""
+    series = with_one_clock(series, stated)
+    return time_model(scan_clock(series, frames_of(series), injection, stated))
 
 
 def injected(data: Dataset) -> Dataset:

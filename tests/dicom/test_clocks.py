@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from bidsapp.bids.stated import StatedTimes
-from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
+from bidsapp.dicom.scan_times import FrameClock, ScanClock
 from bidsapp.dicom.timing import time_model
 from bidsapp.errors import BadDataError
 
@@ -28,10 +28,6 @@ def edited(pet: Pet, change: Callable[[Dataset, int], None]) -> list[Dataset]:
     for data in datasets:
         change(data, (data.InstanceNumber - 1) // pet.n_slices)
     return datasets
-
-
-def model(datasets: Sequence[Dataset], **stated: object) -> TimeModel:
-    return times_of(series_of(datasets), **stated)
 
 
 def offset(minutes: int) -> str:
@@ -58,7 +54,7 @@ def test_a_date_time_in_another_zone_is_the_moment_it_says(zone: int, stated: bo
             data.TimezoneOffsetFromUTC = offset(zone)
             del injected(data).RadiopharmaceuticalStartTime
 
-    times = model(edited(FOUR, change))
+    times = times_of(series_of(edited(FOUR, change)))
     assert times.injection == FOUR.injection and times.frame_start_s == starts(FOUR)
     assert bool(times.remarks) is not stated
     assert stated or "TimezoneOffsetFromUTC" in times.remarks[0]
@@ -69,7 +65,7 @@ def test_a_zone_that_nothing_ties_to_the_other_times_is_told() -> None:
         injected(data).RadiopharmaceuticalStartDateTime = "20210302090430+0000"
         del injected(data).RadiopharmaceuticalStartTime
 
-    (remark,) = model(edited(FOUR, change)).remarks
+    (remark,) = times_of(series_of(edited(FOUR, change))).remarks
     assert "(0018,1078)" in remark and "UTC+00:00" in remark and "(0008,0201)" in remark
 
 
@@ -83,7 +79,7 @@ def test_frames_across_the_end_of_summer_time() -> None:
             data.AcquisitionTime = f"{moment:%H%M%S}"
 
     datasets = edited(FOUR, change)
-    assert model(datasets).frame_start_s == starts(FOUR)
+    assert times_of(series_of(datasets)).frame_start_s == starts(FOUR)
 
 
 # ------------------------------------------------------------------- frames without their times
@@ -107,7 +103,7 @@ def test_reference_times_count_from_the_series(pet: Pet, decay: str) -> None:
         data.SeriesTime = f"{pet.injection:%H%M%S}"
         data.FrameReferenceTime = str(round(1000 * (start + length / 2)))
 
-    times = model(edited(pet, change))
+    times = times_of(series_of(edited(pet, change)))
     assert times.frame_start_s == starts(pet)
     assert times.decay_reference_s == (0 if decay == "ADMIN" else pet.frames[0][0])
     assert "(0008,0032)" in times.remarks[0] and "(0054,1300)" in times.remarks[0]
@@ -122,7 +118,7 @@ def test_frames_that_lost_their_time_lie_where_they_were(gone: set[int], way: st
         if way == "durations":  # and no decay factor either
             del data.FrameReferenceTime, data.DecayFactor
 
-    times = model(edited(FOUR, change))
+    times = times_of(series_of(edited(FOUR, change)))
     assert times.frame_start_s == pytest.approx(starts(FOUR), abs=1e-3)
     frames = ", ".join(str(number + 1) for number in sorted(gone))
     assert f"AcquisitionTime is missing in frame {frames};" in times.remarks[0]
@@ -147,7 +143,7 @@ def test_the_reference_time_may_be_any_moment_of_a_frame(
         if not proof:
             del data.DecayFactor
 
-    times = model(edited(pet, change))
+    times = times_of(series_of(edited(pet, change)))
     assert times.frame_start_s == starts(pet)
     assert not (proof and times.remarks)
 
@@ -160,7 +156,7 @@ def test_pauses_that_the_factors_prove_are_kept() -> None:
         data.AcquisitionTime = "113430"
         data.FrameReferenceTime = str(1000 * (pet.frames[frame][0] - 5400))
 
-    assert model(edited(pet, change)).frame_start_s == starts(pet)
+    assert times_of(series_of(edited(pet, change))).frame_start_s == starts(pet)
 
 
 def test_times_that_contradict_the_reference_times_are_refused() -> None:
@@ -171,7 +167,7 @@ def test_times_that_contradict_the_reference_times_are_refused() -> None:
             data.AcquisitionTime = "121500"
 
     with pytest.raises(BadDataError, match=r"\(0008,0032\).*FrameTimesStart"):
-        model(edited(FOUR, change))
+        times_of(series_of(edited(FOUR, change)))
 
 
 # ------------------------------------------------------------------------- zeros and dummies
@@ -184,20 +180,20 @@ def test_times_of_zero_are_removed_times() -> None:
 
     for pet in (STATIC, FOUR):
         with pytest.raises(BadDataError, match=r"\(0008,0032\).*000000"):
-            model(edited(pet, all_zero))
+            times_of(series_of(edited(pet, all_zero)))
 
     def injection(data: Dataset, frame: int) -> None:
         injected(data).RadiopharmaceuticalStartDateTime = "20210302000000"
         injected(data).RadiopharmaceuticalStartTime = "000000"
 
     with pytest.raises(BadDataError, match=r"\(0018,1072\).*000000"):
-        model(edited(FOUR, injection))
-    assert model(edited(FOUR, injection), stated=FOUR.injection).injection == FOUR.injection
+        times_of(series_of(edited(FOUR, injection)))
+    assert times_of(series_of(edited(FOUR, injection)), FOUR.injection).injection == FOUR.injection
 
     def acquisition(data: Dataset, frame: int) -> None:
         data.AcquisitionTime = "000000"
 
-    times = model(edited(STATIC, acquisition))
+    times = times_of(series_of(edited(STATIC, acquisition)))
     assert times.frame_start_s == pytest.approx((5400,), abs=1e-3)
     assert "000000" in times.remarks[0]
 
@@ -205,7 +201,7 @@ def test_times_of_zero_are_removed_times() -> None:
 @pytest.mark.parametrize("keyword", ["AcquisitionDateTime", "SeriesDate", "AcquisitionDate"])
 @pytest.mark.parametrize("value", ["00010101", "REMOVED", "00010101000000.000000"])
 def test_a_dummy_costs_nothing_where_another_tag_is_good(keyword: str, value: str) -> None:
-    times = model(edited(FOUR, lambda data, frame: setattr(data, keyword, value)))
+    times = times_of(series_of(edited(FOUR, lambda data, frame: setattr(data, keyword, value))))
     assert times.injection == FOUR.injection and times.frame_start_s == starts(FOUR)
 
 
@@ -214,7 +210,7 @@ def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
     def change(data: Dataset, frame: int) -> None:
         injected(data).RadiopharmaceuticalStartDateTime = value
 
-    times = model(edited(FOUR, change))
+    times = times_of(series_of(edited(FOUR, change)))
     assert times.injection == FOUR.injection
     assert not any(" h " in remark or "days" in remark for remark in times.remarks)
 
@@ -223,13 +219,13 @@ def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
         del injected(data).RadiopharmaceuticalStartTime
 
     with pytest.raises(BadDataError, match=r"\(0018,1078\)") as error:
-        model(edited(FOUR, alone))
+        times_of(series_of(edited(FOUR, alone)))
     assert any(word in str(error.value) for word in ("impossible", "missing", "000000"))
-    assert model(edited(FOUR, alone), stated=FOUR.injection).injection == FOUR.injection
+    assert times_of(series_of(edited(FOUR, alone)), FOUR.injection).injection == FOUR.injection
 
 
 def test_one_moment_for_a_single_frame_and_its_injection_is_told() -> None:
-    (remark,) = model(list(replace(STATIC, frames=[(0, 600)]).datasets())).remarks
+    (remark,) = times_of(series_of(replace(STATIC, frames=[(0, 600)]).datasets())).remarks
     assert "very start of the scan" in remark
 
 
@@ -293,19 +289,19 @@ def no_clock(data: Dataset, frame: int) -> None:
 def test_a_pet_without_any_clock_goes_by_what_the_user_states() -> None:
     datasets = edited(FOUR, no_clock)
     with pytest.raises(BadDataError, match="FrameTimesStart in a --dicom-metadata"):
-        model(datasets)
+        times_of(series_of(datasets))
     stated = StatedTimes(frame_start_s=starts(FOUR), durations_s=(300.0,) * 4)
-    times = model(datasets, stated_times=stated)
+    times = times_of(series_of(datasets), stated=stated)
     assert times.frame_start_s == starts(FOUR) and times.frame_duration_s == (300,) * 4
     assert times.decay_reference_s == 5400
     assert "FrameTimesStart, FrameDuration: stated by the user" in times.remarks[0]
     assert "stated" in times.sources["FrameTimesStart"] and "stated" in times.sources["ScanStart"]
-    one = model(edited(STATIC, no_clock), stated_times=StatedTimes(scan_start_s=5400.0))
+    one = times_of(series_of(edited(STATIC, no_clock)), stated=StatedTimes(scan_start_s=5400.0))
     assert one.frame_start_s == (5400,)
 
 
 def test_a_stated_start_moves_frames_that_the_headers_tell_apart() -> None:
-    times = model(list(FOUR.datasets()), stated_times=StatedTimes(scan_start_s=5460.0))
+    times = times_of(series_of(list(FOUR.datasets())), stated=StatedTimes(scan_start_s=5460.0))
     assert times.frame_start_s == (5460, 5760, 6060, 6360)
     assert "5400 s after the injection" in times.remarks[1]
 
@@ -328,7 +324,7 @@ def test_stated_times_that_cannot_be_are_refused(stated: StatedTimes, said: str)
         for data in datasets:
             del data.DecayFactor  # which would prove that the frames touch
     with pytest.raises(BadDataError, match=said):
-        model(datasets, stated_times=stated)
+        times_of(series_of(datasets), stated=stated)
 
 
 # --------------------------------------------------------------------------------- all together
@@ -423,7 +419,7 @@ def spoil(data: Dataset, keyword: str, way: str, days: int, frame: int) -> None:
 def test_true_times_or_a_word_that_names_the_tag(case: tuple[Pet, list[Dataset], set[str]]) -> None:
     pet, datasets, touched = case
     try:
-        times = model(datasets)
+        times = times_of(series_of(datasets))
     except BadDataError as error:
         assert "(0" in str(error), error
         assert touched, error  # an unspoiled scan is not refused

@@ -17,11 +17,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from bidsapp.bids.stated import NOTHING_STATED
 from bidsapp.dicom.inventory import take_inventory
 from bidsapp.dicom.scan_times import FrameClock, ScanClock, TimeModel
 from bidsapp.dicom.timing import time_model
-from bidsapp.dicom.two_clocks import with_one_clock
 from bidsapp.errors import BadDataError
 
 
@@ -421,14 +419,6 @@ def test_frames_after_midnight_without_their_dates(missing: list[str]) -> None:
     for data in datasets:
         for keyword in missing:
             delattr(data, keyword)
-    times = times_of(with_one_clock(series_of(datasets), NOTHING_STATED))
+    times = times_of(series_of(datasets))
     assert times.frame_start_s == (5400, 5700, 6000, 6300)
     assert f"{times.injection:%H:%M:%S}" == "22:25:00"
-
-
-def test_frames_after_midnight_with_the_date_of_the_first_are_refused() -> None:
-    datasets = list(MIDNIGHT_PET.datasets())
-    for data in datasets:
-        data.AcquisitionDate = "20211231"
-    with pytest.raises(BadDataError, match="date of the frames"):
-        times_of(series_of(datasets))
