@@ -303,6 +303,13 @@ def test_a_step_counts_by_the_noise_of_its_own_planes():
     assert sds(half - 12) > 2 * sds(half + 12)
 
 
+def test_steps_between_narrow_planes_count_by_the_largest_usual_one():
+    narrow, calm = ball(24.0), phantom(0.02)
+    calm[:, :, SHAPE[2] // 2 :] *= 1.3
+    found = inspect(Volume(calm, AFFINE), narrow).step_sds
+    assert found == pytest.approx(np.log(1.3) / 0.04, rel=0.03)
+
+
 def test_planes_that_are_all_uneven_are_no_noise(pet):
     uneven = pet.copy()
     uneven[:, :, ::2] *= 0.6

@@ -137,6 +137,18 @@ def test_scatter_beyond_the_errors_widens_the_slope():
     assert wild.sd == pytest.approx(calm.sd * wild.widening)
 
 
+def test_a_slope_follows_the_units_of_time_and_of_values():
+    years, values, sds = (
+        np.array([0, 0.2, 0.5]),
+        np.array([3.0, 3.9, 3.2]),
+        np.array([0.1, 0.2, 0.1]),
+    )
+    line = weighted_slope(years, values, sds, 0.05)
+    other = weighted_slope(12 * years, 30 * values, 30 * sds, 0.05)
+    assert (other.value, other.sd) == pytest.approx((2.5 * line.value, 2.5 * line.sd))
+    assert (other.widening, other.chi2) == pytest.approx((line.widening, line.chi2))
+
+
 @pytest.mark.parametrize(
     ("years", "sds"), [([0, 1], [1, 1]), ([1, 1, 1], [1, 1, 1]), ([0, 1, 2], [1, 0, 1])]
 )

@@ -41,6 +41,18 @@ def test_deming_regression_is_total_least_squares_in_units_of_the_errors(paired,
     line = deming(x, y, ratio)
     assert line.slope == pytest.approx(direction[1] / direction[0] * np.sqrt(ratio))
     assert line.intercept == pytest.approx(y.mean() - line.slope * x.mean())
+    slopes = [deming(np.delete(x, i), np.delete(y, i), ratio).slope for i in range(60)]
+    assert line.slope_se == pytest.approx(np.sqrt(59) * np.std(slopes))  # jackknife
+
+
+@pytest.mark.parametrize("fit", [ordinary, deming])
+def test_where_the_zero_of_x_lies_moves_the_intercept_along_the_line(paired, fit):
+    x, y = paired
+    line, moved = fit(x, y), fit(x - 1.5, y)
+    assert (moved.slope, moved.slope_se) == pytest.approx((line.slope, line.slope_se))
+    assert moved.intercept == pytest.approx(line.at(1.5))
+    variance = line.intercept_se**2 + 3 * line.covariance + (1.5 * line.slope_se) ** 2
+    assert moved.intercept_se == pytest.approx(np.sqrt(variance))
 
 
 def test_deming_is_symmetric_and_its_standard_error_is_right():
@@ -95,6 +107,9 @@ def test_limits_of_agreement():
     found = agreement([1.0, 2.0, 3.0], [2.0, 2.0, 5.0])
     assert (found.bias, found.sd, found.largest, found.n) == (1.0, 1.0, 2.0, 3)
     assert (found.lower, found.upper) == pytest.approx((-0.96, 2.96))
+    assert agreement([1.0, 2.0], [2.0, 4.0]).bias == 1.5
+    with pytest.raises(BadDataError, match="1 and 1 values"):
+        agreement([1.0], [2.0])
 
 
 def test_exchanged_people_are_found_and_named():
@@ -129,13 +144,15 @@ def test_where_the_zero_of_a_measure_lies_does_not_matter_to_exchanges():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sds", [(1.0, 1.0), (0.8, 1.25)])
 @pytest.mark.parametrize(("off", "number"), [(2.9, 1), (3.1, 0)])
-def test_an_exchange_must_bring_both_within_the_limit(off, number, sign):
+def test_an_exchange_must_bring_both_within_the_limit(off, number, sds, sign):
     """People on the line y = +-x; two are exchanged, and ``off`` standard deviations beside it."""
-    x = np.arange(10.0)
+    x, sd = np.arange(10.0), np.ones(10)
     y = x.copy()
-    y[[2, 7]] = 7 + off, 2 - off
-    z = y - x  # standard deviation 1
+    sd[[2, 7]] = sds
+    y[[2, 7]] = 7 + off * sd[7], 2 - off * sd[2]
+    z = (y - x) / sd
     assert len(exchanged(x, sign * y, sign * z, list("abcdefghij"), 3.0)) == number
 
 
@@ -158,3 +175,8 @@ def test_what_no_line_goes_through_is_said(x, y, word):
     for fit in (ordinary, deming):
         with pytest.raises(BadDataError, match=word):
             fit(x, y)
+
+
+def test_errors_without_a_ratio_are_refused():
+    with pytest.raises(BadDataError, match="must be positive, not 0"):
+        deming([1, 2, 3], [1, 2, 4], 0.0)

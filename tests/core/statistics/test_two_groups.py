@@ -58,6 +58,7 @@ def test_intervals_hold_the_truth():
 def test_order_does_not_matter_and_the_same_bits_come_again():
     values, few = drawn(2, 100), LIMITS | {"resamples": 20}
     assert two_groups(values, **few) == two_groups(values[::-1], **few)
+    assert two_groups(drawn(3, LIMITS["fewest"]), **few).support > 0.9  # just enough people
 
 
 @pytest.mark.parametrize(
