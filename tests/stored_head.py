@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stand_in_head import rigid_warp, template_field
 
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import mni_grid
 from bidsapp.interfaces.store import keep, keep_volume
@@ -24,14 +24,10 @@ def stored_head(
     field: NDArray[np.floating] | None = None,
 ) -> dict[str, Any]:
     """Inputs of a node: a head on the template, its T1w on ``grid``; tissues left out are empty."""
-    warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.array(grid.shape, float), grid.affine,
-                np.eye(4))  # fmt: skip
-    place = mni_grid(2).world() if field is None else field
+    place = template_field() if field is None else field.astype(np.float32)
     kept = {
-        "field": keep_volume(
-            folder / "field.npz", Volume(place.astype(np.float32), mni_grid(2).affine)
-        ),
-        "warp": keep(folder / "warp.npz", warp.to_arrays()),
+        "field": keep_volume(folder / "field.npz", Volume(place, mni_grid(2).affine)),
+        "warp": keep(folder / "warp.npz", rigid_warp(grid).to_arrays()),
         "t1w_to_pet": np.asarray(t1w_to_pet).tolist(),
     }
     for name in () if tissues is None else TISSUES:

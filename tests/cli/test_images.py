@@ -5,10 +5,9 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from stand_in_head import GRID, segmentation
 
 import bidsapp
-from bidsapp.core.anatomy.segment import Segmentation
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.quality import Flag
 from bidsapp.core.registration.rigid import RigidFit
 from bidsapp.data import mni_grid
@@ -16,9 +15,6 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.record import RecordPart
 from bidsapp.steps.anatomy import SegmentedT1w
 
-AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
-AFFINE[:3, 3] = (-88, -124, -70)
-SHAPE = (45, 54, 45)
 MOVED = np.eye(4)
 MOVED[:3, 3] = (4.0, -8.0, 12.0)
 
@@ -28,11 +24,8 @@ def stand_ins(monkeypatch):
     """A head that lies in MNI already, and a PET whose position is known."""
 
     def segment_head(t1w):
-        brain = np.ones(SHAPE, bool)
-        maps = np.stack([t1w.data / 200, 1 - t1w.data / 200, 0 * t1w.data]).astype(np.float32)
-        warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.array(SHAPE, float), AFFINE, np.eye(4))
-        field = mni_grid(2).world().astype(np.float32)
-        found = Segmentation(maps, t1w.data, brain, warp, field, {}, None)
+        maps = np.stack([t1w.data / 200, 1 - t1w.data / 200, 0 * t1w.data])
+        found = segmentation(t1w, maps, np.ones(GRID.shape, bool))
         return SegmentedT1w(found, {"brain_ml": 1.0}, (Flag("odd", "look"),))
 
     class Fit:
@@ -47,9 +40,9 @@ def stand_ins(monkeypatch):
     assert "matrix" in RigidFit.__dataclass_fields__  # as the stand-in has it
 
 
-def ramp(affine=AFFINE):
+def ramp(affine=GRID.affine):
     """100 plus a tenth of the distance from the origin in each direction, mm."""
-    index = np.stack(np.indices(SHAPE), -1)
+    index = np.stack(np.indices(GRID.shape), -1)
     world = index @ affine[:3, :3].T + affine[:3, 3]
     return nib.Nifti1Image((100 + world @ [0.1, 0.2, 0.3]).astype(np.float32), affine)
 
@@ -58,9 +51,9 @@ def test_a_head_a_position_and_the_way_to_the_template(stand_ins, tmp_path):
     ramp().to_filename(tmp_path / "t1w.nii.gz")
     head = bidsapp.segment(tmp_path / "t1w.nii.gz")
     assert np.allclose(head.gm.get_fdata(), ramp().get_fdata() / 200, atol=1e-6)
-    assert np.array_equal(head.wm.affine, AFFINE) and head.mask.get_data_dtype() == np.uint8
+    assert np.array_equal(head.wm.affine, GRID.affine) and head.mask.get_data_dtype() == np.uint8
     assert head.flags[0].code == "odd" and head.quality == {"brain_ml": 1.0}
-    pet = ramp(MOVED @ AFFINE)  # the head lies elsewhere in the scanner
+    pet = ramp(MOVED @ GRID.affine)  # the head lies elsewhere in the scanner
     place = bidsapp.register(pet, head)
     assert np.array_equal(place.t1w_to_pet, MOVED) and place.quality["pet_t1w_nmi"] == 1.1
     inner = (slice(8, -8),) * 3

@@ -9,12 +9,10 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from stand_in_head import GRID, segmentation, template_field
 
 from bidsapp.cli.segment import main
-from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.anatomy.normalise import Normalised
-from bidsapp.core.anatomy.segment import Segmentation
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.data import mni_grid
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import load_displacements
@@ -32,14 +30,11 @@ FILES = (
 @pytest.fixture
 def t1w(tmp_path):
     """A T1w of 4 mm whose two affines disagree by 5 mm."""
-    affine = np.diag([4.0, 4.0, 4.0, 1.0])
-    affine[:3, 3] = (-88, -124, -70)
-    data = np.full((45, 54, 45), 100, np.int16)
-    image = nib.Nifti1Image(data, affine)
-    elsewhere = affine.copy()
+    image = nib.Nifti1Image(np.full(GRID.shape, 100, np.int16), GRID.affine)
+    elsewhere = GRID.affine.copy()
     elsewhere[2, 3] += 5
     image.set_qform(elsewhere, code=1)
-    image.set_sform(affine, code=1)
+    image.set_sform(GRID.affine, code=1)
     path = tmp_path / "sub-07_ses-2_T1w.nii.gz"
     image.to_filename(path)
     return path
@@ -50,16 +45,8 @@ def stand_in(monkeypatch):
     """Replace the fit: half of every voxel is grey, nothing is warped, one finding."""
 
     def normalise(t1w, template, limits, given=None):
-        shape = t1w.data.shape
-        found = Segmentation(
-            probabilities=np.full((3, *shape), 0.5, np.float32),
-            corrected=t1w.data.astype(np.float32),
-            brain_mask=np.ones(shape, bool),
-            warp=Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), t1w.affine, np.eye(4)),
-            field=mni_grid(2).world().astype(np.float32) + np.float32([1, 2, 3]),
-            quality={},
-            intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
-        )
+        shape, field = t1w.data.shape, template_field() + np.float32([1, 2, 3])
+        found = segmentation(t1w, np.full((3, *shape), 0.5), np.ones(shape, bool), field=field)
         return Normalised(found, {"brain_ml": 1200.0}, (), 0.0, "another start", "odd")
 
     monkeypatch.setattr("bidsapp.steps.anatomy.normalise", normalise)

@@ -1,25 +1,33 @@
-"""All frames of an injection: one clock, one decay reference, one position of the head."""
+"""All frames of an injection: one clock, one decay reference, one position, and kinetics."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from dynamic_studies import EARLY, FULL, schedule, tissues
+from stored_head import stored_head
+from tsv_rows import table_rows
 
 from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.core.grid.alignment import rigid_matrix
-from bidsapp.core.grid.volume import Volume
 from bidsapp.data import VOI_NAMES, mni_grid, vois
-from bidsapp.interfaces.dynamic import SampleFrames, SaveDynamic, SaveMotion, SaveTacs
-from bidsapp.interfaces.store import fetch, keep_volume
+from bidsapp.data.atlases import chosen_atlases
+from bidsapp.data.kinetics import kinpar_columns, map_keys
+from bidsapp.interfaces.derivatives import SaveTables
+from bidsapp.interfaces.dynamic import FitKinetics, SampleFrames, SaveDynamic, SaveMotion, SaveTacs
+from bidsapp.interfaces.store import fetch, fetch_volume, keep
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
-from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.settings import AtlasChoice, KineticModel, Processing
 from bidsapp.steps.averaging import FrameSeries
+
+# ----------------------------------------------------------------------------------------- frames
 
 HALF_LIFE = 6586.2
 ONLY_CENTILOID = Processing(atlases=(AtlasChoice("Centiloid"),))
@@ -59,14 +67,12 @@ def dual_window(tmp_path_factory):
         FrameSeries((folder / "early.nii.gz",), START[0], DURATION[0], early_decay, early_decay),
     ]
     motion = [[np.eye(4).tolist()], [EARLY_TO_LATE.tolist()] * 2]
-    field = keep_volume(
-        folder / "field.npz", Volume(mni_grid(2).world().astype(np.float32), affine)
-    )
+    field = stored_head(folder, mni_grid(2))["field"]
     frames = {"series": series, "motion": motion, "ends": [0, 0]}
     done = SampleFrames(
         **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
     ).run(cwd=str(folder))
-    return frames, done.outputs
+    return frames, done.outputs, field
 
 
 def test_curves_are_those_of_the_tissue_whatever_each_part_was_corrected_to(dual_window):
@@ -89,11 +95,8 @@ def test_frames_on_the_template_can_be_read_one_by_one(dual_window):
 
 def test_a_lost_part_leaves_the_rest(dual_window, tmp_path):
     frames = dual_window[0] | {"motion": [dual_window[0]["motion"][0], []]}
-    field = keep_volume(
-        tmp_path / "field.npz", Volume(mni_grid(2).world().astype(np.float32), mni_grid(2).affine)
-    )
     done = SampleFrames(
-        **frames, field=field, t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
+        **frames, field=dual_window[2], t1w_to_pet=np.eye(4).tolist(), processing=ONLY_CENTILOID
     ).run(cwd=str(tmp_path))
     tacs = fetch(done.outputs.tacs)
     np.testing.assert_array_equal(tacs["frame_start_s"], [5400])
@@ -163,3 +166,111 @@ def test_the_motion_table_has_a_row_per_frame_in_time(dual_window, tmp_path):
     assert list(table.corrected) == [1, 1, 0] and list(table.borrowed) == [1, 0, 0]
     expected = [EARLY_TO_LATE.tolist()] * 2 + [np.eye(4).tolist()]
     assert content["ReferenceToFrame"] == expected
+
+
+# --------------------------------------------------------------------------------------- kinetics
+
+BPND = {"ctx": 0.8, "pons": 0.3}
+
+
+def _stored(folder: Path, frames=None) -> dict[str, str]:
+    """Curves and frames whose cortex and pons have known binding; the cerebellum has none."""
+    made = tissues([0.9, 0.7], list(BPND.values()), frames=frames)
+    masks, shape = vois(2), mni_grid(2).shape
+    images = np.full((len(made.start_s), *shape), np.nan, np.float32)
+    images[:, masks["wcb"]] = made.reference[:, None]
+    images[:, masks["wc"]] = made.reference[:, None]
+    for name, curve in zip(BPND, made.target, strict=True):
+        images[:, masks[name]] = curve[:, None]
+    np.save(folder / "frames.npy", images)
+    [one] = chosen_atlases(ONLY_CENTILOID)
+    curves = np.array([np.nanmean(images[:, masks[name]], axis=1) for name in one.names])
+    times = {"frame_start_s": made.start_s, "frame_end_s": made.end_s}
+    times["decay_factor"] = made.decay_factor
+    return {
+        "tacs": keep(folder / "tacs.npz", {"Centiloid": curves, **times}),
+        "frames": str(folder / "frames.npy"),
+        **stored_head(folder, mni_grid(2)),
+    }
+
+
+def _fit(folder: Path, stored: dict[str, str], processing=ONLY_CENTILOID):
+    return FitKinetics(**stored, processing=processing).run(cwd=folder).outputs
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    return _fit(folder, _stored(folder))
+
+
+def test_images_hold_what_was_put_into_them(fitted):
+    for key in map_keys(ONLY_CENTILOID):
+        image = fetch_volume(getattr(fitted, key)).data
+        assert np.isnan(image[~np.any(list(vois(2).values()), axis=0)]).all()
+        if key.endswith("dvr"):
+            for name, bpnd in BPND.items():
+                assert np.median(image[vois(2)[name]]) == pytest.approx(1 + bpnd, rel=0.005)
+            assert np.median(image[vois(2)["wc"]]) == pytest.approx(1, rel=0.005)
+
+
+def test_record_tells_the_cortex_by_every_model(fitted):
+    kinetics = fitted.record.kinetics
+    assert kinetics.done and kinetics.gaps_min == () and fitted.record.flags == ()
+    assert kinetics.k2_prime_per_min == pytest.approx(0.12, rel=0.01)
+    for name in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan"):
+        assert kinetics.models[name]["DVR"] == pytest.approx(1.8, rel=0.005)
+    assert kinetics.models["Logan"]["t_star_min"] == 30
+
+
+def test_table_has_a_row_per_model_and_region(fitted, tmp_path):
+    save = SaveTables(
+        key="kinpar", columns=kinpar_columns(),
+        tables=fitted.tables, record=fitted.record, sidecar={"Sources": []},
+        place=OutputPlace(tmp_path, {"sub": "01", "trc": "FMM"}),
+    )  # fmt: skip
+    found = save.run().outputs
+    path = tmp_path / "sub-01" / "pet" / "sub-01_trc-FMM_atlas-Centiloid_kinpar.tsv"
+    assert found.record.kinetics.tables == {"Centiloid": path.relative_to(tmp_path).as_posix()}
+    rows = table_rows(path)
+    assert [(row["model"], row["name"]) for row in rows] == [
+        (model, name)
+        for model in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan")
+        for name in ("ctx", "wc", "cg", "wcb", "pons")
+    ]
+    described = json.loads(path.with_suffix(".json").read_text())
+    assert set(rows[0]) == set(kinpar_columns()) and set(rows[0]) <= set(described)
+    assert described["k2"]["Units"] == "1/min" and described["Kinetics"]["n_frames"] == 30
+    assert float(rows[0]["DVR"]) == pytest.approx(1.8, rel=0.005)
+    assert rows[20]["R1"] == "n/a"  # Logan has none
+    assert float(rows[1]["DVR"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_break_and_a_failed_model_are_flagged(tmp_path):
+    frames = schedule((0.0, EARLY), (90.0, [600] * 2))
+    processing = Processing(
+        atlases=(AtlasChoice("Centiloid"),), kinetics=(KineticModel.LOGAN, KineticModel.MRTM)
+    )
+    found = _fit(tmp_path, _stored(tmp_path, frames), processing)
+    flags = {flag.code: flag.message for flag in found.record.flags}
+    assert "from 30 to 90 min" in flags["kinetics-gap"]
+    assert "Logan" in flags["kinetics-model"] and "--t-star" in flags["kinetics-model"]
+    assert list(found.record.kinetics.models) == ["MRTM"]
+
+
+def test_frames_that_are_not_dynamic_enough_give_a_reason_only(tmp_path):
+    found = _fit(tmp_path, _stored(tmp_path, schedule((0.0, FULL[:15]))))
+    assert not found.record.kinetics.done
+    assert "last frame ends" in found.record.kinetics.reason
+    assert json.loads(Path(found.tables).read_text()) == {}
+
+
+def test_a_reference_region_out_of_view_costs_the_kinetics_only(tmp_path):
+    stored = _stored(tmp_path)
+    frames = np.load(stored["frames"])
+    frames[4, vois(2)["wcb"]] = np.nan
+    np.save(stored["frames"], frames)
+    found = _fit(tmp_path, stored)
+    assert not found.record.kinetics.done
+    assert "field of view" in found.record.kinetics.reason
+    assert [flag.code for flag in found.record.flags] == ["kinetics-model"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stand_in_head import rigid_warp
 
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.core.registration.rigid import BOUND_MM, RigidFit
@@ -22,9 +22,8 @@ GOOD = {
 @pytest.mark.parametrize(("fwhm_mm", "codes"), [(9.9, []), (11.0, ["pet-smoothed"])])
 def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
     def normalise(pet: Volume, template: object) -> PetNormalisation:
-        warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), pet.affine, np.eye(4))
         quality = GOOD | {"pet_only_fwhm_mm": fwhm_mm}
-        return PetNormalisation(warp, np.zeros((2, 2, 2, 3), np.float32), {}, quality)
+        return PetNormalisation(rigid_warp(pet.grid), np.zeros((2, 2, 2, 3), "f4"), {}, quality)
 
     monkeypatch.setattr(positioning, "normalise_pet", normalise)
     monkeypatch.setattr(positioning, "amyloid_template", lambda: None)

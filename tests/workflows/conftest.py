@@ -15,10 +15,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import stand_in_head
 
-from bidsapp.core.anatomy.intensity_model import IntensityModel
-from bidsapp.core.anatomy.segment import Segmentation
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import rigid_matrix
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid, template_mask, vois
@@ -57,11 +55,10 @@ def truth() -> Truth:
 
 def head() -> Volume:
     """A T1w of 45 x 54 x 45 voxels of 4 mm around the MNI origin: a bright ellipsoid."""
-    affine = np.diag([4.0, 4.0, 4.0, 1.0])
-    affine[:3, 3] = (-88, -124, -70)
-    volume = Volume(np.zeros((45, 54, 45), np.float32), affine)
-    radius = np.sqrt((((volume.grid.world() - (0, -18, 8)) / (70, 88, 76)) ** 2).sum(axis=-1))
-    return Volume((1000 * (radius < 1)).astype(np.int16), affine)
+    radius = np.sqrt(
+        (((stand_in_head.GRID.world() - (0, -18, 8)) / (70, 88, 76)) ** 2).sum(axis=-1)
+    )
+    return Volume((1000 * (radius < 1)).astype(np.int16), stand_in_head.GRID.affine)
 
 
 def write_image(path: Path, data: np.ndarray, affine: np.ndarray, sidecar: dict) -> None:
@@ -158,21 +155,11 @@ def _install(patch: pytest.MonkeyPatch) -> list[str]:
 
     def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
         calls.append("segment")
-        shape = np.array(t1w.data.shape, float)
-        warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), shape, t1w.affine, np.eye(4))
         brain = t1w.data > 0
-        tissue = np.stack([0.5 * brain, 0.4 * brain, 0.1 * brain]).astype(np.float32)
+        tissue = np.stack([0.5 * brain, 0.4 * brain, 0.1 * brain])
         quality = {"brain_ml": float(brain.sum() * 0.064), "gm_wm_contrast": 2.5}
-        segmentation = Segmentation(
-            probabilities=tissue,
-            corrected=t1w.data.astype(np.float32),
-            brain_mask=brain,
-            warp=warp,
-            field=mni_grid(2).world().astype(np.float32),
-            quality=quality,
-            intensities=IntensityModel(0.0, 9.0, (0, 1, 2), ("GM",), (1.0,), (1.0,), (1.0,)),
-        )
-        return SegmentedT1w(segmentation, quality, ())
+        found = stand_in_head.segmentation(t1w, tissue, brain, quality=quality)
+        return SegmentedT1w(found, quality, ())
 
     def register(pet, head, *, method) -> StandInFit:
         calls.append("register")

@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from record_schema import read_valid
+from stand_in_head import rigid_warp, template_field
 
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
-from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.pet_only.pet_normalisation import PetNormalisation
 from bidsapp.data import mni_grid
@@ -35,9 +35,8 @@ def done(bids_dir, truth, tmp_path_factory):
     """Everything processed once with ``--pet-only``: output folder, failures."""
 
     def normalise(pet, template) -> PetNormalisation:
-        affine = np.linalg.inv(truth.t1w_to_pet)
-        warp = Warp(np.zeros((3, 1, 1, 1)), np.zeros(3), np.ones(3), pet.affine, affine)
-        field = transform(truth.t1w_to_pet, mni_grid(2).world()).astype(np.float32)
+        warp = rigid_warp(pet.grid, np.linalg.inv(truth.t1w_to_pet))
+        field = template_field(truth.t1w_to_pet)
         return PetNormalisation(warp, field, {"gm_target": 1.7}, QUALITY)
 
     processing = Processing(
