@@ -15,7 +15,7 @@ from bidsapp.bids.pet_metadata import PetTiming, read_timing, suv_factor
 from bidsapp.bids.planning import make_plan
 from bidsapp.bids.stated import Metadata, in_sidecar, read_metadata
 from bidsapp.cli.parser import parse
-from bidsapp.errors import BadDataError
+from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.settings import Filters, Processing
 
 PET = Path("pet.nii")
@@ -172,16 +172,23 @@ def test_an_injection_without_any_clock_of_the_scan_is_refused() -> None:
         ({"ScanStart": 1e9}, "not a number of seconds"),
         ({"ScanStart": 0, "FrameTimesStart": [5400]}, "both count from TimeZero"),
         ({"InjectionStart": 60}, "without its TimeZero"),
-        ({"FrameStart": [0]}, "not among"),
+        ({"FrameStart": [0]}, "FrameStart, which is not among"),
+        ({"FrameTimesStart": ["0"]}, "not a list of seconds"),
+        ({"TimeZero": "10"}, "TimeZero of"),
+        ({"TimeZero": "10:00:00", "InjectionStart": "5"}, "not a number of seconds"),
+        ({"InjectionTime": "10 past ten"}, "expected hh:mm:ss"),
+        ({"InjectionTime": 10}, "InjectionTime that is not text"),
         ({"InjectedRadioactivity": "300"}, "not a number above 0"),
+        (5, "expected objects by selector"),
     ],
 )
-def test_what_cannot_be_stated_is_refused(
-    tmp_path: Path, content: dict[str, Any], said: str
-) -> None:
+def test_what_cannot_be_stated_is_refused(tmp_path: Path, content: Any, said: str) -> None:
     path = tmp_path / "said.json"
     path.write_text(json.dumps({"sub-1": content}))
     with pytest.raises(BadDataError, match=said):
+        read_metadata(path)
+    path.write_text("{")
+    with pytest.raises(NoInputError, match="cannot be read as JSON"):
         read_metadata(path)
 
 

@@ -247,13 +247,6 @@ def test_codes_before_anything_is_computed(two, run, tmp_path):
         assert err.count("\n") == 1
 
 
-def test_an_output_folder_of_another_dataset_is_left_alone(two, run):
-    run.out.mkdir()
-    (run.out / "dataset_description.json").write_text('{"Name": "mine"}')
-    assert run()[0] == 73
-    assert (run.out / "dataset_description.json").read_text() == '{"Name": "mine"}'
-
-
 def test_results_of_another_dataset_are_not_replaced_in_silence(two, run, fates, tmp_path):
     run()
     other = shutil.copytree(two.root, tmp_path / "other")

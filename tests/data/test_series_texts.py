@@ -1,5 +1,7 @@
 """Texts about attenuation and contrast agent are read as a person would read them."""
 
+import re
+
 import pytest
 
 from bidsapp.data.series_texts import (
@@ -11,22 +13,27 @@ from bidsapp.data.series_texts import (
     states_agent,
 )
 
+GIVEN = """
+T1 MPRAGE +C|post gad|T1_MPRAGE_POST|3D T1 postcontrast|MPRAGE KM|ax t1 c+|t1_ce|ProHance|Gd-DOTA
+GADAVIST|T1 w/contrast|t1 post contrast|MPRAGE post|T1 C+|T1 +C|t1_mprage_CE|t1ce|T1 mit KM
+T1 nach KM|T1 Gadovist|T1 inj Dotarem 3D T1|T1 +Gd|MPRAGE with contrast|T1 injecté
+T1 con contraste|t1c sag|T1 造影|T1增强|T1 gadolinium|t1_gd|BRAVO Post Gad|T1 met contrast
+"""
+NOT_GIVEN = """
+n/a|MPRAGE|T1 W/O CONTRAST|NONCONTRAST|precontrast|SAG T1 PRE|t1 se c-|sans contrast|nativ|SPACE
+MPR post processing|posterior|t1 pre contrast|T1 ohne KM|MPRAGE pre|t1 without contrast
+T1 w/o contrast|T1 non-contrast|T1 sans injection|T1 sin contraste|T1 nativ|T1 C-|t1_mprage
+T1 造影前|MPRAGE post-op|T1 no Gd|T1 voor contrast|MPRAGE prescan norm|T1 o. KM|t1 cervical
+T1 平扫|T1 unenhanced|postprocessed T1|T1 senza mdc|MPRAGE cor
+"""
 
-@pytest.mark.parametrize(
-    "text",
-    ["T1 MPRAGE +C", "post gad", "T1_MPRAGE_POST", "3D T1 postcontrast", "MPRAGE KM", "ax t1 c+",
-     "t1_ce", "ProHance", "Gd-DOTA", "GADAVIST", "T1 w/contrast"],
-)  # fmt: skip
+
+@pytest.mark.parametrize("text", re.split(r"[|\n]", GIVEN.strip()))
 def test_contrast_that_was_given(text):
     assert names_contrast(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "n/a", "MPRAGE", "T1 W/O CONTRAST", "NONCONTRAST", "precontrast", "SAG T1 PRE",
-     "t1 se c-", "sans contrast", "nativ", "MPR post processing",
-     "posterior", "SPACE"],
-)  # fmt: skip
+@pytest.mark.parametrize("text", ["", *re.split(r"[|\n]", NOT_GIVEN.strip())])
 def test_contrast_that_was_not(text):
     assert names_contrast(text) is not True
 

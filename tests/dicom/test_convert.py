@@ -603,28 +603,6 @@ def test_options_state_what_the_headers_do_not(source: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ('{"*": {"FrameStart": [0]}}', "FrameStart, which is not among"),
-        ('{"*": {"FrameTimesStart": ["0"]}}', "not a list of seconds"),
-        ('{"*": {"TimeZero": "10"}}', "TimeZero of"),
-        ('{"InjectionStart": 5}', "without its TimeZero"),
-        ('{"TimeZero": "10:00:00", "InjectionStart": "5"}', "not a number of seconds"),
-        ('{"*": {"InjectionTime": "10 past ten"}}', "expected hh:mm:ss"),
-        ('{"*": 5}', "expected objects by selector"),
-        ("{", "cannot be read as JSON"),
-    ],
-)
-def test_broken_metadata_file_is_refused(
-    source: Path, tmp_path: Path, content: str, said: str
-) -> None:
-    path = tmp_path / "metadata.json"
-    path.write_text(content)
-    with pytest.raises((BadDataError, NoInputError), match=said):
-        dry(source, metadata=path)
-
-
-@pytest.mark.parametrize(
     "content",
     [
         {"TimeZero": "10:04:30"},

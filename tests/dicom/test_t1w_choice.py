@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -32,29 +31,6 @@ def decided(*series: Mr, source: Path) -> tuple[DecisionRow, ...]:
     return dry(source).rows
 
 
-NAMES = {
-    Agent.WITH: """
-t1 post contrast|MPRAGE post|T1 C+|T1 +C|t1_mprage_CE|t1ce|T1 mit KM|t1 nach KM|T1 Gadovist|T1 inj
-Dotarem 3D T1|T1 +Gd|MPRAGE with contrast|T1 injecté|T1 con contraste|MPRAGE KM|t1c sag|T1 造影
-T1增强|T1 gadolinium|t1_gd|BRAVO Post Gad|T1 met contrast
-""",
-    Agent.WITHOUT: """
-t1 pre contrast|T1 ohne KM|MPRAGE pre|t1 without contrast|T1 w/o contrast|T1 non-contrast
-T1 sans injection|T1 sin contraste|T1 nativ|T1 C-|t1_mprage|T1 造影前|MPRAGE post-op|T1 no Gd
-T1 voor contrast|MPRAGE prescan norm|T1 o. KM|t1 cervical|T1 平扫|T1 unenhanced|postprocessed T1
-T1 senza mdc|MPRAGE cor
-""",
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "agent"),
-    [(name, agent) for agent, text in NAMES.items() for name in re.split(r"[|\n]", text.strip())],
-)
-def test_contrast_agent_by_name(name: str, agent: Agent) -> None:
-    assert contrast_agent(Header(Path("x"), {}), name) is agent
-
-
 @pytest.mark.parametrize(
     ("tags", "agent"),
     [
@@ -78,6 +54,12 @@ def test_contrast_agent_by_tags(tags: dict[str, str], agent: Agent) -> None:
     assert contrast_agent(header, "t1_mprage") is agent
     if agent is Agent.WITH:
         assert contrast_agent(header, "t1_mprage pre") is Agent.DOUBTFUL
+
+
+def test_the_name_tells_of_an_agent_where_no_tag_does() -> None:
+    silent = Header(Path("x"), {})
+    assert contrast_agent(silent, "t1_mprage KM") is Agent.WITH
+    assert contrast_agent(silent, "t1_mprage") is Agent.WITHOUT
 
 
 def test_the_sequence_of_agents_is_read() -> None:

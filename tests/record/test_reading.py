@@ -38,19 +38,9 @@ def test_numbers_that_are_not_finite_are_absent(tmp_path):
 
 @pytest.mark.parametrize(
     "torn",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        '"ok"',
-        '{"status": "ok"}',
-        '{"status": "great"}',
-        '{"status": ["ok"]}',
-        "[" * 100_000,
-        "\x00\x01",
-    ],
-)
+    ["", "{", "[]", "null", '"ok"', '{"status": "ok"}', '{"status": "great"}',
+     '{"status": ["ok"]}', "[" * 100_000, "\x00\x01"],
+)  # fmt: skip
 def test_a_torn_record_is_a_failed_scan_with_a_remedy(tmp_path, torn):
     record = read(tmp_path, torn)
     assert record.status is Status.FAILED
@@ -61,12 +51,13 @@ def test_a_torn_record_is_a_failed_scan_with_a_remedy(tmp_path, torn):
     assert "run the participant level again" in record.reason
 
 
-@pytest.mark.parametrize("field", sorted(finished_record(SCAN)))
 @pytest.mark.parametrize("value", ["x", 7, [1], {"a": []}, True])
-def test_a_field_of_another_type_never_crashes(tmp_path, field, value):
-    record = read(tmp_path, finished_record(SCAN) | {field: value})
-    assert record.status in Status
-    assert (record.centiloid is None) == (record.status is Status.FAILED)
+def test_a_field_of_another_type_never_crashes(tmp_path, value):
+    whole = finished_record(SCAN)
+    for field in whole:
+        record = read(tmp_path, whole | {field: value})
+        assert record.status in Status
+        assert (record.centiloid is None) == (record.status is Status.FAILED), field
 
 
 def test_a_record_cut_anywhere_is_failed(tmp_path):
