@@ -31,7 +31,7 @@ from bidsapp.bids.entities import bids_stem, has_labels, parse_entities
 from bidsapp.bids.raw_names import UnusedImage, suffix_of
 from bidsapp.bids.sidecar_keys import CASE, in_right_case, read_keys
 from bidsapp.bids.stated import Metadata, flags_of, in_sidecar, with_flag
-from bidsapp.bids.values import differ
+from bidsapp.bids.values import differ, finite
 from bidsapp.data import read_table
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.series_texts import is_unknown
@@ -246,7 +246,7 @@ class RawDataset:
         return {
             "participant": without_dates(self._participant_row(image)),
             "session": without_dates(self._session_row(image)),
-            "acquisition": {key: sidecar[key] for key in fields if key in sidecar},
+            "acquisition": finite({key: sidecar[key] for key in fields if key in sidecar}),
         }
 
     def contradictions(self, image: RawImage) -> list[str]:

@@ -195,15 +195,16 @@ def starts_by_moments(
     """
     late = scan_start_s is not None and starts[0] - scan_start_s > _SAME_CLOCK_S
     apart = len(starts) > 2 and not _touch(starts, durations)
-    moments = zip(*(moments_within(length, half_life_s) for length in durations), strict=True)
-    for within in list(moments)[:2]:  # the mean of decay, the middle
+    means, middles, _ = zip(*(moments_within(d, half_life_s) for d in durations), strict=True)
+    if len(starts) == 1 and abs(means[0] - middles[0]) <= 2 * _ROUNDING_S:
+        return None
+    fitting: dict[float, tuple[float, ...]] = {}
+    for within in (means,) if len(starts) == 1 else (means, middles):
         begins = tuple(start - moment for start, moment in zip(starts, within, strict=True))
-        with_scan = late and abs(begins[0] - (scan_start_s or 0.0)) <= _ROUNDING_S
-        if len(starts) == 1 and abs(within[0] - durations[0] / 2) <= 2 * _ROUNDING_S:
-            continue
-        if _touch(begins, durations) and (with_scan or apart):
-            return begins
-    return None
+        missed = abs(begins[0] - scan_start_s) if scan_start_s is not None and late else math.inf
+        if _touch(begins, durations) and (missed <= _ROUNDING_S or apart):
+            fitting.setdefault(min(missed, _ROUNDING_S), begins)
+    return fitting[min(fitting)] if fitting else None
 
 
 def decay_reference(

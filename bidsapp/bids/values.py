@@ -175,6 +175,30 @@ def map_text(value: Any, function: Callable[[str], str]) -> Any:
     return [map_text(item, function) for item in value] if isinstance(value, list) else value
 
 
+def finite(value: Any) -> Any:
+    """A JSON value with None for the numbers that JSON does not have, NaN and infinities.
+
+    Parameters
+    ----------
+    value : text, number, object, list, or anything else
+
+    Returns
+    -------
+    Any
+        The same structure.
+
+    Examples
+    --------
+    >>> finite({"a": [1.5, float("nan")], "b": float("inf")})
+    {'a': [1.5, None], 'b': None}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list) else value
+
+
 def shorter_way(difference: _Duration) -> _Duration:
     """Difference of two times of day, s or timedelta, by the shorter way round midnight.
 

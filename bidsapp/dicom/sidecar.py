@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsapp.bids.limits import DOSE_BQ
 from bidsapp.bids.stated import STATED_KEYS
-from bidsapp.bids.values import map_text
+from bidsapp.bids.values import finite, map_text
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import Tracer, half_lives_s
@@ -97,9 +97,10 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **_reconstruction(header, dcm2niix),
     }
     taken = {key: value for key, value in _taken("pet", dcm2niix).items() if key not in entries}
-    kept = [k for k in STATED_KEYS if facts.carried.get(k, "n/a") != "n/a"]
+    carried = {key: finite(facts.carried.get(key)) for key in STATED_KEYS}
+    kept = [key for key, value in carried.items() if value not in (None, "n/a")]
     known = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "Manufacturer")
-    entries.update({k: (_in_words(facts.carried[k]), _CARRIED) for k in kept if k not in known})
+    entries.update({k: (_in_words(carried[k]), _CARRIED) for k in kept if k not in known})
     entries.update({key: (value, STATED) for key, value in facts.stated.items()})
     sources = {
         "Manufacturer": "(0008,0070) Manufacturer",

@@ -273,7 +273,7 @@ def test_a_key_that_is_no_number_contradicts_nothing(raw):
     beside = raw.root / "sub-1" / "pet" / "trc-FBB_pet.json"
     beside.write_text('{"ReconFilterSize": "n/a", "InjectedMass": NaN, "InjectedMass": NaN}')
     (scan,) = plan_of(raw).scans
-    assert scan.flags == ()
+    assert scan.flags == () and scan.about["acquisition"]["ReconFilterSize"] is None
 
 
 def test_parts_of_other_units_do_not_join(raw):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -159,7 +160,9 @@ def test_a_complete_sidecar_needs_nothing_stated(
     edit(source / "pet.json", change)
     edit(
         source / "pet.json",
-        lambda content: content.update(InjectedMass=1.5, InjectedMassUnits="ug"),
+        lambda content: content.update(
+            InjectedMass=1.5, InjectedMassUnits="ug", Purity=math.nan, ReconFilterSize=math.nan
+        ),
     )
     assert run(source, tmp_path / "bids").errors == []
     found = pet_sidecar(tmp_path / "bids")
@@ -171,6 +174,8 @@ def test_a_complete_sidecar_needs_nothing_stated(
     assert sources["InjectedMass"] == "the sidecar of the image"
     assert sources["FrameDuration"] == "FrameDuration"
     assert "(0" not in json.dumps(found["CentiPET"])
+    assert "Purity" not in found
+    json.dumps(found, allow_nan=False)
 
 
 def test_kilobecquerels_become_becquerels(source: Path, tmp_path: Path) -> None:
