@@ -416,7 +416,8 @@ def _without_isotopes(name: str) -> tuple[str, set[str]]:
         isotopes.add(radionuclide)
         return " "
 
-    letters = unicodedata.normalize("NFKD", name)  # superscripts, and accents of other languages
+    # superscripts, and accents of other languages; signs of trade marks would become letters
+    letters = unicodedata.normalize("NFKD", re.sub("[\u2122\u00ae]", " ", name))
     plain = "".join(c for c in letters if not unicodedata.combining(c)).lower().replace("_", " ")
     return _ISOTOPE.sub(remember, plain), isotopes
 

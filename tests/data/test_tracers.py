@@ -15,12 +15,14 @@ NAMES = {
         "FBB", "florbetaben", "Florbetaben", "[18F]florbetaben", "18F-Florbetaben", "BAY94-9172",
         "BAY 94-9172", "18Fflorbetaben", "Neuraceq", "NeuraCeq (florbetaben F18)", "AV-1", "AV1",
         "Florbetaben F^18^", "F18_FBB", "Solution: Florbetaben 300 MBq", "fluorine-18 florbetaben",
-        "florbétabène", "Florbetabén (18F)", "Florbetabeno",
+        "florbétabène", "Florbetabén (18F)", "Florbetabeno", "Fluorbetaben",
+        "Neuraceq\N{TRADE MARK SIGN}",
     ],
     "FBP": [
         "FBP", "florbetapir", "[18F]AV-45", "AV45", "AV 45", "av-45", "Amyvid", "18F-AV45",
         "FLORBETAPIR F-18", "Florbetapir F 18 (Amyvid)", "AV45-F18", "[18F]florbetapir",
         "(18)F-florbetapir", "¹⁸F-florbetapir", "florbetapir (18F)", "florbétapir",
+        "18F-fluorbetapir", "Amyvid\N{REGISTERED SIGN}", "Amyvid\N{TRADE MARK SIGN} (Lilly)",
     ],
     "FMM": [
         "FMM", "flutemetamol", "[18F]Flutemetamol", "Vizamyl", "GE-067", "GE067", "18F-GE067",
@@ -48,6 +50,7 @@ def test_every_spelling_finds_its_tracer(code, name):
         "flortaucipir", "AV-1451", "AV1451", "[18F]AV-1451", "18F AV 1451", "T807", "AV-133",
         "MK6240", "[18F]MK-6240", "PI-2620", "RO948", "THK5351", "PBB3", "AZD2184",
         "FLT", "florapronol",
+        "2-deoxy-2-[18F]fluoro-D-glucose", "L-[1-11C]leucine", "[15O]H2O", "SF12051", "martinostat",
         # the fluorinated PiB is flutemetamol, by its own name only
         "[18F]PiB", "(18)F-PiB", "¹⁸F-PiB", "F18 PIB",
         "[11C]florbetaben", "[11C]AZD4694",
