@@ -64,7 +64,9 @@ def test_a_participant_without_is_told_of_with_what_was_looked_for(tmp_path):
     assert (
         files == [] and "FreeSurferDK is missing: there is no sub-1/mri/aparc+aseg.mgz" in message
     )
-    assert "FreeSurferDKT" not in message and "no region" in message  # which nobody has
+    assert (
+        "FreeSurferDKT" not in message and "regions were not measured" in message
+    )  # which nobody has
 
 
 def test_what_a_program_wrote_for_nobody_is_told_once_and_flags_no_scan(tmp_path):

@@ -27,7 +27,7 @@ def test_the_right_key_has_its_value_whatever_its_case():
     del content["CentiPET"]
     assert content == {"FrameTimesStart": [0], "Units": "Bq/mL", "Own": 1, "own": 2}
     assert flag.code == "sidecar-case"
-    assert "sub-1_pet.json has frametimesstart, UNITS" in flag.message
+    assert "sub-1_pet.json spells frametimesstart, UNITS" in flag.message
 
 
 def test_units_are_read_as_drafts_of_the_standard_wrote_them():

@@ -16,7 +16,7 @@ FBP, FBB, PIB = (3000.0, 3600.0), (5400.0, 6600.0), (3000.0, 4200.0)
     [
         ([5400], [600], FBB, "window-partial", "5.0 min early, which lowers"),
         ([6000], [900], FBB, "window-shifted", "late, which raises"),
-        ([5100], [1800], FBB, "window-shifted", "averaged: 6.7 min of the mean lie outside; the "
+        ([5100], [1800], FBB, "window-shifted", "averaged: 6.7 min of the mean are outside it; the "
                                                "middle is kept, so little effect"),
         ([3000], [1200], FBP, "window-shifted", "5.0 min late, which raises"),
         ([2400, 3000], [600, 600], PIB, "window-partial", "5.0 min early, which lowers"),
@@ -37,9 +37,9 @@ def test_deviations_count_what_is_missing_and_what_lies_outside():
     """By hand: 100 to 112 min of 90 to 110; a sixth of the frame, which counts ten minutes."""
     (flag,) = deviations(choose_frames([6000], [720], FBB), FBB, RULE)
     assert flag.message.startswith(
-        "the tracer is read at 90 to 110 min after injection and frames at 100 to 112 min were "
-        "averaged: 10.0 min of it are missing and 1.7 min of the mean lie outside; the mean is "
-        "taken 6.0 min late, "
+        "the tracer's window is 90 to 110 min after injection, but frames at 100 to 112 min were "
+        "averaged: 10.0 min of the window are missing and 1.7 min of the mean are outside it; the "
+        "mean is taken 6.0 min late, "
     )
 
 

@@ -215,7 +215,7 @@ def test_keys_in_other_capitals_and_doubtful_units_are_read_and_told(
     found = pet_sidecar(tmp_path / "bids")
     assert (found["FrameDuration"], found["InjectedRadioactivity"]) == ([300] * 4, 301.7)
     messages = {flag["code"]: flag["message"] for flag in found["CentiPET"]["Flags"]}
-    assert "pet.json has frameDuration" in messages["sidecar-case"]
+    assert "pet.json spells frameDuration" in messages["sidecar-case"]
     assert "Units is 'mBq/ml'" in messages["unit-prefix"]
 
 

@@ -119,7 +119,7 @@ def test_a_site_that_differs_is_told_with_care():
     ]  # fmt: skip
     last = found[-1]
     assert last["difference_low"] < 30 < last["difference_high"]
-    assert last["flags"] == "site-differs" and "the people they scan" in last["notes"]
+    assert last["flags"] == "site-differs" and "the people scanned" in last["notes"]
     assert list(last) == list(read_table("cohort_columns")["sites"])
 
 
@@ -171,7 +171,7 @@ def test_one_file_under_two_names():
                record("p3", "t3", (1.2, 2, 3, 4))]  # fmt: skip
     found = duplicates(records, rows)
     assert orders(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
-    assert "sub-2 ses-a FBB" in found[0].flag.message and "byte for byte" in found[0].flag.message
+    assert "sub-2 ses-a FBB" in found[0].flag.message and "byte-for-byte" in found[0].flag.message
 
 
 def test_one_image_saved_again_has_the_same_ratios():

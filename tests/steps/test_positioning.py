@@ -36,11 +36,11 @@ def test_a_smoothed_pet_is_told_without_a_t1w(monkeypatch, fwhm_mm, codes):
     [
         (
             "pet-t1w-model-rejected",
-            f"7.3 mm from where mutual information does (at most {BOUND_MM:g}",
+            f"by mutual information by 7.3 mm (at most {BOUND_MM:g}",
         ),
-        ("pet-t1w-nmi-rejected", "7.3 mm from where mutual information does"),
+        ("pet-t1w-nmi-rejected", "by mutual information by 7.3 mm"),
         ("pet-t1w-mirrored", "leave 20.0% of it unexplained instead of 40.0%"),
-        ("pet-t1w-fallback", "another start was used instead"),
+        ("pet-t1w-fallback", "another starting position was used"),
     ],
 )
 def test_a_doubtful_position_is_told_with_its_numbers(code, words):
