@@ -129,7 +129,7 @@ def damaged_records(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         assert _rows_of_the_good(folder) == alone, f"records {first} and on, seed {seed}"
         code, printed = _told(verify, [str(folder)])
         assert code == 1 and "Traceback" not in printed, printed
-        assert "cannot be made again" not in printed, printed
+        assert "cannot be recomputed" not in printed, printed
         for path in paths:
             record = read_record(path, folder)
             odd = any(flag.code == "record-damaged" for flag in record.flags)
@@ -162,7 +162,7 @@ def damaged_sidecars(folder: Path, number: int, seed: int = 0) -> Counter[str]:
             "bidsapp.cli.participant.write_pages", return_value=[]
         ):  # fmt: skip
             code, printed = _told(centipet, [str(raw.root), str(out), "participant", *options])
-        assert code == 1 and "Traceback" not in printed and "fault of CentiPET" not in printed, (
+        assert code == 1 and "Traceback" not in printed and "bug in CentiPET" not in printed, (
             printed
         )
         for name in ("sub-good1", "sub-good2", *odd):
@@ -200,7 +200,7 @@ def damaged_options(folder: Path, number: int, seed: int = 0) -> Counter[str]:
         ):  # fmt: skip
             code, printed = _told(centipet, [*base, option, value, *more])
         assert code in (0, 1, 18, 64, 65, 66), (option, code, printed, path.read_bytes()[:2000])
-        assert "Traceback" not in printed and "fault of CentiPET" not in printed, (option, printed)
+        assert "Traceback" not in printed and "bug in CentiPET" not in printed, (option, printed)
         fates["accepted" if code in (0, 1) else f"refused with {code}"] += 1
     return fates
 

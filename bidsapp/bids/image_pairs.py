@@ -195,7 +195,7 @@ def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
             listed = {"columns": ", ".join(COLUMNS), "needed": ", ".join(_NEEDED)}
             raise refused("pairs", "no-column", path=path, column=column, **listed)
     if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
-        raise BadDataError(f"{path}: column {twice[0]} stands there twice; remove one")
+        raise BadDataError(f"{path}: column {twice[0]} is given twice; remove one")
     if more := [name for name in names if name and name not in COLUMNS]:
         problems.append(worded("pairs", "more-columns", path=path, columns=", ".join(more)))
     rows = [
@@ -283,7 +283,7 @@ def _label(row: PairRow, column: str, prefix: str) -> str | None:
         return None
     label = re.sub(r"[^0-9A-Za-z]", "", text.removeprefix(prefix))
     if not label:
-        raise row.wrong(column, f"{text!r} has no letter or digit of a BIDS label")
+        raise row.wrong(column, f"{text!r} has no letter or digit for a BIDS label")
     return label
 
 
@@ -444,7 +444,10 @@ def _window(row: PairRow) -> tuple[float, float] | None:
     text = row.get("window")
     if any(ends):
         if text is not None:
-            raise row.wrong("window", "stands beside window_start_min and window_end_min; give one")
+            raise row.wrong(
+                "window",
+                "is given together with window_start_min and window_end_min; give only one",
+            )
         column = "window_start_min" if ends[0] is None else "window_end_min"
         if None in ends:
             raise row.wrong(column, "is empty; give both ends of the window")

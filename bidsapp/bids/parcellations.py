@@ -107,7 +107,7 @@ def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
     if files:
         names = some("/".join(path.parts[-2:]) for path in files)
         t1w = scan.t1w.t1w.name
-        return f"{choice.name}: {names} may all be that of {t1w}, so none was taken"
+        return f"{choice.name}: several files may be that of {t1w} ({names}), so none was used"
     wanted = ", ".join(dict.fromkeys(pattern for _, pattern in _patterns(choice, scan.t1w)))
     return f"{choice.name} is missing: there is no {wanted}"
 

@@ -494,7 +494,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     stated: dict[str, Any] = {}
     for name, value in pairs:
         if name in stated and differ(stated[name], value):
-            raise ValueError(f"{name} stands there twice with different values")
+            raise ValueError(f"{name} is given twice with different values")
         stated[name] = value
     return stated
 

@@ -58,12 +58,12 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None) -> str | None:
     own = [f"{key}-{entities[key]}" for key in ("sub", "ses") if key in entities]
     folders = [*own, DATATYPES.get(suffix or "", kind)]
     if list(path.relative_to(bids_dir).parts[:-1]) != folders:
-        return f"it does not lie in {'/'.join(folders)}/, where its name belongs"
+        return f"it is not in {'/'.join(folders)}/, where its name belongs"
     if suffix is not None and suffix_of(path) != suffix:
         return f"its suffix is {suffix_of(path)}, not {suffix}"
     keys = [part.split("-", 1)[0] for part in bids_stem(path).split("_") if "-" in part]
     if len(set(keys)) < len(keys):
-        return f"{max(keys, key=keys.count)}- stands twice in its name"
+        return f"{max(keys, key=keys.count)}- occurs twice in its name"
     foreign = sorted(entities.keys() - set(RAW_ENTITIES.get(kind, ())))
     if foreign and kind == "pet" and foreign == ["acq"]:
         return "a PET has no acq-: if it names the tracer, rename acq- to trc-"

@@ -211,7 +211,7 @@ def _table(path: Path, _changed: tuple[int, int], column: str, prefix: str) -> R
         return RawTable(problems=(f"{path.name}: is not text and was not used",))
     header, lines, separator = _split(text)
     if separator != "\t":
-        problems.append(f"its columns are separated by {separator!r}, not by tabs as BIDS wants")
+        problems.append(f"its columns are separated by {separator!r}, not by tabs as BIDS requires")
     if not header:
         return RawTable(problems=(f"{path.name}: is empty",))
     key_of = scan_key if not prefix else lambda value: _prefixed(value, prefix)
@@ -309,7 +309,7 @@ def _key_column(
     if wanted in plain:
         where = plain.index(wanted)
         if where:
-            problems.append(f"{column} is its column {where + 1}, not the first as BIDS wants")
+            problems.append(f"{column} is its column {where + 1}, not the first as BIDS requires")
         return where
     share = [
         sum(line[i].lower().startswith(prefix or "anat/") for line in lines if i < len(line))
@@ -317,7 +317,7 @@ def _key_column(
     ]
     by_name = [plain.index(name) for name in _KEY_NAMES[column] if name in plain]
     where = share.index(max(share)) if max(share) or not by_name else by_name[0]
-    problems.append(f"has no column {column}; {header[where]!r} was taken for it")
+    problems.append(f"has no column {column}; {header[where]!r} was used instead")
     return where
 
 

@@ -55,7 +55,9 @@ def choose_window(
     with prefixed_errors(pet):
         choice = choose_frames(start, duration, window, average_over=asked)
     if asked and not any(choice.weights):
-        raise BadDataError(f"{pet}: no frame lies in --window {asked[0] / 60:g} {asked[1] / 60:g}")
+        raise BadDataError(
+            f"{pet}: no frame is within --window {asked[0] / 60:g} {asked[1] / 60:g}"
+        )
     if reason := refusal(choice, window, rule):
         if not processing.allow_off_window:
             raise refused("plan", "window", pet=pet, reason=reason)

@@ -327,7 +327,7 @@ def _role(text: str, fluorine: str | None) -> str | None:
             return tracer.code
     if "F18" in words:
         if fluorine is None:
-            raise UsageError(f"{text}: names no tracer but F18; name it with --tracer")
+            raise UsageError(f"{text}: names only F18 as tracer; state the tracer with --tracer")
         return fluorine
     return None
 

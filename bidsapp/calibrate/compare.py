@@ -309,7 +309,7 @@ def _by_name(
     for row in rows:
         name = " ".join(_as_named(key, row[key]) for key in keys if row[key])
         if name in by_name:
-            raise BadDataError(f"{path}: {name} appears in two rows; leave one")
+            raise BadDataError(f"{path}: {name} appears in two rows; keep one")
         by_name[name] = row
     return by_name
 

@@ -246,7 +246,7 @@ def _line_of(row: Mapping[str, str], lines: Mapping[str, Published]) -> Publishe
     if name is None or row[name] == "":
         if len(lines) == 1:
             return next(iter(lines.values()))
-        raise ValueError("no column tracer tells which of the equations it needs; add one")
+        raise ValueError("there is no column tracer to choose the equation by; add one")
     tracer = tracers().get(row[name].upper()) or tracer_from_name(row[name])
     line = None if tracer is None else lines.get(tracer.code)
     if line is None:

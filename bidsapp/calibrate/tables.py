@@ -82,7 +82,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if not rows:
         raise BadDataError(f"{path}: has no rows; give a TSV or CSV with a header")
     if len({name.lower() for name in header}) < len(header):
-        raise BadDataError(f"{path}: a column name stands twice in the header; rename one")
+        raise BadDataError(f"{path}: a column name occurs twice in the header; rename one")
     scans = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
@@ -157,7 +157,7 @@ def asked_tracer(name: str | None) -> str | None:
     if code is None:
         raise UsageError(worded("suvr-table", "option-tracer", name=name))
     if code == "PIB":
-        raise UsageError(f"--tracer {name}: is the tracer that others are compared with; name them")
+        raise UsageError(f"--tracer {name}: is the reference tracer; give the other tracer")
     return code
 
 
@@ -325,9 +325,7 @@ def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair
         if code != "PIB":
             refuse_other(code, row[tracer], asked, f"{path}: {row[person]}")
         if code in scans.setdefault(row[person], {}):
-            raise BadDataError(
-                f"{path}: {row[person]} has two scans with {code}; leave the one that counts"
-            )
+            raise BadDataError(f"{path}: {row[person]} has two scans with {code}; keep one")
         scans[row[person]][code] = values
         young[row[person]] = is_young(row[person], row[group] if group else "")
     pairs = pairs_with_pib(scans, young)
@@ -502,4 +500,4 @@ def _key(name: str) -> str:
 def _refuse_twice(names: Sequence[str], path: Path) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadDataError(f"{path}: {', '.join(twice)} appears in two rows; leave the right one")
+        raise BadDataError(f"{path}: {', '.join(twice)} appears in two rows; keep the right one")

@@ -190,7 +190,7 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
             values = suvr_of(row[own], f"{where}: {own}"), standard
             if row[person] in values_of.setdefault((code, region), {}):
                 raise BadDataError(
-                    f"{where}: {row[person]} has two rows with {code}; leave the right one"
+                    f"{where}: {row[person]} has two rows with {code}; keep the right one"
                 )
             values_of[code, region][row[person]] = values
     if not values_of:
@@ -289,7 +289,7 @@ def _columns(row: Mapping[str, str], region: str, path: Path) -> tuple[str, str,
     own, others = present.pop("own", None), list(present.items())
     if len(others) > 1 and own:
         listed = " and ".join(column for _, column in others)
-        raise BadDataError(f"{path}: has columns {listed}; leave one of them")
+        raise BadDataError(f"{path}: has columns {listed}; keep only one of them")
     return (own, *others[0]) if own and others else None
 
 

@@ -94,7 +94,8 @@ def apply(
     whole = bool((volume.data == np.rint(volume.data)).all())
     if whole and not labels:
         print(
-            f"{_PROG}: {image}: holds whole numbers only; for labels add --labels", file=sys.stderr
+            f"{_PROG}: {image}: contains only whole numbers; if they are labels, add --labels",
+            file=sys.stderr,
         )
     try:
         moved = in_space(
@@ -105,7 +106,7 @@ def apply(
         raise type(error)(f"{image}: {error}") from error
     save_volume(output, moved, dtype=np.int32 if labels and whole else np.float32)
     about = {
-        "Description": f"{image.name} brought from {space} to {goal}",
+        "Description": f"{image.name} transformed from {space} to {goal}",
         "Interpolation": "nearest" if labels else "linear",
         "From": space,
         "To": goal,

@@ -53,11 +53,11 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
     if not options.error_ratio > 0:
         raise UsageError(f"--error-ratio {options.error_ratio:g}: must be positive")
     if options.level1 is not None and options.level == "level1":
-        raise UsageError("--level1 FILE belongs to level2")
+        raise UsageError("--level1 FILE is only for level2")
     # archives of images name other tracers than PiB at level 1, too
     of_pib = options.level == "level1" and options.from_table is not None
     if options.tracer is not None and (options.level == "tau" or of_pib):
-        raise UsageError("--tracer NAME belongs to level2")
+        raise UsageError("--tracer NAME is only for level2")
     if options.from_table is not None and not options.from_table.is_file():
         raise NoInputError(f"--from-table {options.from_table}: no such file")
     made_folder(options.output_dir, "--output-dir")

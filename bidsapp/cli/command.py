@@ -66,9 +66,7 @@ def refuse_to_replace(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """
     for output, given in product(outputs, inputs):
         if output.exists() and given.exists() and output.samefile(given):
-            raise UsageError(
-                f"{output}: would be written in place of an input; give the result another name"
-            )
+            raise UsageError(f"{output}: would overwrite an input; give the result another name")
 
 
 def nearest(typed: str, names: Iterable[str]) -> str | None:
@@ -294,7 +292,7 @@ def made_folder(folder: Path, option: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotCreateError(
-            f"{folder}: cannot be made ({error.strerror}); choose another {option}"
+            f"{folder}: cannot be created ({error.strerror}); choose another {option}"
         ) from error
     return folder
 

@@ -30,7 +30,7 @@ def _run(options: argparse.Namespace) -> int:
 
     cutoffs = usual_cutoffs() if options.cutoff is None else options.cutoff
     if options.column and not options.equation:
-        raise UsageError("--column goes with --equation")
+        raise UsageError("--column needs --equation")
     agreement = compare(
         options.first,
         options.second,

@@ -130,7 +130,7 @@ def quantify(
         With the sentence that the command line would show.
     """
     if options.get("dry_run"):
-        raise UsageError("dry_run: there is no result then; use the command centipet quantify")
+        raise UsageError("dry_run: gives no result; use the command centipet quantify")
     if output_dir is None:
         base = Path(tempfile.mkdtemp(prefix="centipet-"))
         output_dir = base / "out"

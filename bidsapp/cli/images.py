@@ -171,13 +171,13 @@ def _volume(image: GivenImage) -> Volume:
         return load_volume(os.fspath(image), ndim=3)
     if not hasattr(image, "dataobj"):
         raise UsageError(
-            f"an image is a path or an image of nibabel, and this is {type(image).__name__}: an "
-            "array does not say where its voxels are"
+            f"give a path or a nibabel image, not {type(image).__name__}: an array does not say "
+            "where its voxels are"
         )
     volume = from_nibabel(image)
     if volume.data.ndim != 3:
         raise BadDataError(
-            f"an image of three dimensions is needed, this has {volume.data.shape}; frames are for "
+            f"a 3D image is needed, but the shape is {volume.data.shape}; for frames use "
             "bidsapp.quantify"
         )
     return volume

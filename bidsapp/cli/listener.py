@@ -40,7 +40,7 @@ class _Listened:
         except (OSError, ValueError) as error:  # nobody reads, a full disk; closed
             self._heard = False
             _silence(self._stream)
-            RUN_LOG.info("%s is gone (%s): the run goes on without it", self._name, error)
+            RUN_LOG.info("%s is gone (%s): the run continues without it", self._name, error)
 
 
 @contextlib.contextmanager

@@ -130,7 +130,7 @@ def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> i
         return _level(settings, progress)
     except Interrupted as interrupted:
         RUN_LOG.error("interrupted")
-        print("centipet: interrupted; run again to go on where it stopped", file=sys.stderr)
+        print("centipet: interrupted; run again to resume where it stopped", file=sys.stderr)
         return int(interrupted.code or 0)
     except Exception as error:
         known = isinstance(error, CentipetError | MemoryError | OSError)
@@ -149,7 +149,7 @@ def _as_ours(error: Exception, log_file: Path | None) -> CentipetError:
     if isinstance(error, OSError):
         return StorageError(f"{error}; see {log_file}")
     return CentipetError(
-        f"{type(error).__name__}: {error}; this is a fault of CentiPET, please "
+        f"{type(error).__name__}: {error}; this is a bug in CentiPET; please "
         f"report it with {log_file or 'the output of --debug'}"
     )
 

@@ -124,7 +124,9 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     problems += ["StorageError"] * (len(names) - len(records))
     print_summary(records, settings.output_dir, progress)
     if not plan.scans and not plan.failures:
-        progress.fail(f"{settings.bids_dir}: no PET of those found is for this app")
+        progress.fail(
+            f"{settings.bids_dir}: none of the PET images found can be processed by CentiPET"
+        )
         return ExitCode.NO_MATCH
     return exit_code(records, [*problems, *broken_pages])
 
@@ -186,7 +188,7 @@ def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple
     if report.n_converted == 0 and not dicom.dry_run:
         if report.errors:
             raise BadDataError(f"{dicom.dicom_dir}: no series could be converted")
-        raise NoInputError(f"{dicom.dicom_dir}: holds neither a T1w nor an amyloid PET")
+        raise NoInputError(f"{dicom.dicom_dir}: contains neither a T1w nor an amyloid PET")
     return report.bids_dir, ["BadDataError"] * len(report.errors)
 
 
@@ -297,8 +299,8 @@ def _check_initial_transform(settings: Settings, plan: Plan) -> None:
     if plan.scans and len(heads) != 1:
         named = f" ({', '.join(heads[:3])} ...)" if heads else ""
         raise UsageError(
-            f"--initial-transform {initial}: belongs to one T1w and there are {len(heads)}{named}; "
-            "choose one with --participant-label and --session-label"
+            f"--initial-transform {initial}: applies to one T1w, but there are {len(heads)}{named};"
+            " choose one with --participant-label and --session-label"
         )
 
 
@@ -483,7 +485,7 @@ def _unbuilt(name: str, error: Exception) -> NodeFailure:
         return NodeFailure(name, type(error).__name__, str(error))
     sentence = (
         f"{name}: its steps could not be made ({type(error).__name__}: "
-        f"{' '.join(str(error).split())}), which is a fault of CentiPET: please report it with the "
+        f"{' '.join(str(error).split())}), which is a bug in CentiPET: please report it with the "
         "log"
     )
     return NodeFailure(name, "CentipetError", sentence)

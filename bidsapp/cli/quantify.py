@@ -122,7 +122,7 @@ def _process(settings: Settings, pairs: Sequence[ImagePair], argv: Sequence[str]
         for column, (prefix, label) in labels.items():
             stated = pair.row.get(column)
             if stated is not None and stated.removeprefix(prefix) != label:
-                print(f"{column} {stated!r} is {prefix}{label}, as BIDS wants labels")
+                print(f"{column} {stated!r} becomes {prefix}{label}, a valid BIDS label")
     people = tuple(dict.fromkeys(pair.participant for pair in pairs))
     code = run(replace(settings, filters=Filters(participant=people)), argv)
     if settings.dry_run or code >= _BY_SIGNAL or not find_records(settings.output_dir):
@@ -143,13 +143,15 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
     }  # fmt: skip
     if options.folder is not None:
         if options.pet is not None:
-            raise UsageError(f"--dicom-dir {options.folder}: stands beside PET; give one of them")
+            raise UsageError(
+                f"--dicom-dir {options.folder}: is given in addition to PET; give only one of them"
+            )
         if not Path(options.folder).is_dir():
             raise NoInputError(f"--dicom-dir {options.folder}: no such folder")
         options.pet = typed["pet"] = options.folder
     if options.table is not None:
         if given := [_ARGUMENTS[column] for column, text in typed.items() if text is not None]:
-            raise UsageError(f"{', '.join(given)}: stand in the table; leave them out")
+            raise UsageError(f"{', '.join(given)}: are given by the table; leave them out")
         rows, sentences = read_pairs(options.table)
         for sentence in sentences:
             print(f"{PROG}: {sentence}", file=sys.stderr)

@@ -97,8 +97,8 @@ def _check(options: argparse.Namespace) -> None:
     root = options.output_dir.resolve()
     if options.report is not None and options.report.resolve().is_relative_to(root):
         raise UsageError(
-            f"--report {options.report}: lies in the dataset that is verified, into which nothing "
-            "is written; give a place outside"
+            f"--report {options.report}: is inside the dataset being verified, to which nothing is "
+            "written; choose a place outside"
         )
 
 
@@ -121,7 +121,7 @@ def _scans(
             yield from workers(options.nprocs).map(check, paths)
     except BrokenProcessPool as error:
         raise WorkerLostError(
-            "a process that verified was killed, most often because memory ran out: run again "
+            "a verification process was killed, most often because memory ran out: run again "
             "with --nprocs 1"
         ) from error
 
@@ -132,7 +132,7 @@ def _outcome(findings: Findings) -> str:
     derived = sum(how is How.NUMBERS for how in findings.files.values())
     words = f"{len(findings.files)} files"
     if derived:
-        words += f", numbers of {derived} derived again"
+        words += f", numbers of {derived} recomputed"
     n = len(findings.differences)
     return f"{words}, {count(n, 'difference') if n else 'all as computed'}"
 

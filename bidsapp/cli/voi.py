@@ -66,7 +66,7 @@ def _processing(options: argparse.Namespace) -> Processing:
     )
     if own := [atlas.name for atlas in processing.atlases if atlas.own is not None]:
         raise UsageError(
-            f"--atlas {own[0]}=: lies in the space of a T1w, images here in MNI; measure it "
+            f"--atlas {own[0]}=: is in T1w space, but images here are in MNI space; measure it "
             "with centipet BIDS_DIR OUTPUT_DIR participant"
         )
     return processing
@@ -149,8 +149,8 @@ def _about(path: Path, atlas: Any) -> dict[str, Any]:
         "Image": {"name": path.name, "sha256": file_hash(path)},
         "Notes": [
             *atlas.notes,
-            "The image was normalised elsewhere: the lines to Centiloids belong to the standard "
-            "pipeline",
+            "The image was normalised elsewhere, but the Centiloid equations are valid for the "
+            "standard pipeline",
         ],
     }
 
@@ -173,7 +173,7 @@ def _tracer(given: str | None, path: Path) -> Any:
     tracer = tracer_from_name(name) if name else None
     if given and tracer is None:
         raise UsageError(
-            f"--tracer {given}: is none of {', '.join(t.name for t in tracers().values())}; "
+            f"--tracer {given}: is not one of {', '.join(t.name for t in tracers().values())}; "
             "describe another with --tracer-file"
         )
     if tracer is not None and not tracer.equations:

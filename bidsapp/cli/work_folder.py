@@ -54,8 +54,8 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
                 stack.enter_context(holding(folder / f"sub-{label}.lock"))
         except BlockingIOError as error:
             raise BusyError(
-                f"{folder}: another run is at work on one of these participants; wait for its end "
-                "or choose another folder with --work-dir"
+                f"{folder}: another run is processing one of these participants; wait until it "
+                "ends, or choose another folder with --work-dir"
             ) from error
         except OSError as error:
             raise cannot_write(error, folder, _REMEDY) from error

@@ -50,7 +50,7 @@ def read_norms(path: Path, references: Collection[str]) -> dict[tuple[str, str],
             raise refused("norms", "reference", where=where, norm=norm, known=known)
         key = (row["atlas"] or "", row["region"] or "")
         if key in norms:
-            raise BadDataError(f"{where}: {' '.join(key)} is there twice; keep one")
+            raise BadDataError(f"{where}: {' '.join(key)} is given twice; keep one")
         norms[key] = norm
     return norms
 

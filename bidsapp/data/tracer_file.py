@@ -170,7 +170,7 @@ class _Row:
                 self._refuse(field, f"{name!r} names {min(others)}, a tracer of the package; leave "
                              "it out")  # fmt: skip
             if bare in taken:
-                self._refuse(field, f"{name!r} is a name of {taken[bare]}, too; leave it to one")
+                self._refuse(field, f"{name!r} is also a name of {taken[bare]}; keep one")
             if named_tracers(name, own=(tracer,)).codes != {tracer.code}:
                 self._refuse(field, f"{name!r} has too many words to be found in texts; shorten it")
 

@@ -557,7 +557,7 @@ def solve_uptake(fixed: Mapping[str, float], cortical: Mapping[str, float], suvr
     if not 0 < uptake < MAX_UPTAKE:
         raise UsageError(
             f"a SUVR of {suvr:.2f} would take a cortical uptake of {uptake:.2f} times the "
-            "cerebellum's; ask for a Centiloid between -20 and 200"
+            "cerebellum's; choose a Centiloid between -20 and 200"
         )
     return uptake
 

@@ -165,7 +165,7 @@ def unpack(archive: Path, target: Path) -> list[str]:
             inner.unlink()
             if deeper:
                 problems.append(
-                    f"{archive.name}: holds archives inside archives inside it; unpack it yourself"
+                    f"{archive.name}: contains archives within archives; unpack it yourself"
                 )
     return [*problems, *budget.incomplete]
 

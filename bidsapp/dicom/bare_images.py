@@ -92,11 +92,11 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Pa
     if len(plain) > 1:
         plain = [image for image in plain if not names_contrast(image.name)] or plain
     t1w = _only(folder, "T1w", plain, unknown) if plain or unknown else None
-    sentences = [f"PET: {pet.shown}", "no T1w: the PET will be normalised by itself"]
+    sentences = [f"PET: {pet.shown}", "no T1w: the PET will be aligned directly with the template"]
     if t1w is not None:
         sentences[1] = f"T1w: {t1w.shown}"
     sentences += [
-        f"left out: {image.shown} ({image.kind or 'its name tells nothing'})"
+        f"left out: {image.shown} ({image.kind or 'its name says nothing'})"
         for image in images
         if image not in (pet, t1w)
     ]

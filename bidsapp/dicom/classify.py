@@ -102,7 +102,7 @@ def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
     if modality in ("MR", "PT", "PET") and _is_no_image(header):
         return SeriesVerdict(Kind.OTHER, "(0008,0016) SOPClassUID is not that of an image in space")
     if modality in ("MR", "PT", "PET") and (header.readable_number("SamplesPerPixel") or 1) > 1:
-        return SeriesVerdict(Kind.OTHER, "(0028,0002) SamplesPerPixel: a picture in colours")
+        return SeriesVerdict(Kind.OTHER, "(0028,0002) SamplesPerPixel: a colour picture")
     if modality == "MR":
         return _classify_mr(series, include_derived)
     if modality in ("PT", "PET"):
@@ -153,7 +153,7 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
         ("map", Kind.OTHER_MR),
     ):
         if words := _image_type(series, group):
-            return SeriesVerdict(kind, f"ImageType says {words[0]}: no T1w magnitude image")
+            return SeriesVerdict(kind, f"ImageType says {words[0]}: not a T1w magnitude image")
     if reason := _complex_component(series.header):
         return SeriesVerdict(Kind.OTHER_MR, reason)
     kind, evidence = _weighting(series)
@@ -172,9 +172,9 @@ def _complex_component(header: Header) -> str | None:
     """Why an image is no magnitude, where ImageType does not say so; None when it may be one."""
     component = header.text("ComplexImageComponent").upper()
     if component in ("PHASE", "REAL", "IMAGINARY"):
-        return f"(0008,9208) ComplexImageComponent is {component}: no T1w magnitude image"
+        return f"(0008,9208) ComplexImageComponent is {component}: not a T1w magnitude image"
     if header.readable_number("GEImageComponent") in (1, 2, 3):
-        return "GE's private (0043,102F) says phase, real or imaginary: no T1w magnitude image"
+        return "GE's private (0043,102F) says phase, real or imaginary: not a T1w magnitude image"
     return None
 
 
@@ -351,7 +351,7 @@ def _coverage_problem(series: Series) -> str | None:
     """Why a T1w is no whole brain, None when it is."""
     n_slices, extent, step = extent_of(series)
     if n_slices < LEAST_SLICES or extent < LEAST_EXTENT_MM:
-        return f"covers no whole brain ({n_slices} slices over {extent:.0f} mm)"
+        return f"does not cover a whole brain ({n_slices} slices over {extent:.0f} mm)"
     if step > THICKEST_SLICE_MM:
         return f"slices {step:.1f} mm apart are too coarse for a 3D T1w"
     return None
@@ -406,7 +406,7 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
         return SeriesVerdict(Kind.WHOLE_BODY, f"covers {extent:.0f} mm: more than a head")
     if extent < LEAST_EXTENT_MM:
         return SeriesVerdict(
-            Kind.PET, f"covers no whole brain ({n_slices} slices, {extent:.0f} mm)"
+            Kind.PET, f"does not cover a whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
     findings = _other_part(header)
     return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True, findings)

@@ -192,7 +192,9 @@ def count_remarks(series: Series, frames: tuple[Frame, ...], n_whole: int) -> tu
     remarks = [*header.texts("Remark"), *(str(count) for count in counts if not count.missing)]
     spread = [np.ptp(moments, axis=1).max() for moments in _moments(frames).values()]
     if any(spread):
-        remarks.append("slices of one frame were acquired one after the other: taken as beds")
+        remarks.append(
+            "slices of one frame were acquired one after the other: taken as bed positions"
+        )
     if copies := n_images - sum(map(len, frames)):
         remarks.append(f"{copies} images were exported twice and count once")
     return tuple(remarks)
@@ -402,7 +404,9 @@ def _half_life(header: Header) -> tuple[float | None, str | None]:
                 note = worded("half-life", "other-unit", value=value, unit=unit)
                 return value * seconds, note
     if value is not None and not _HALF_LIVES_S[0] <= value <= _HALF_LIVES_S[1]:
-        raise header.error("RadionuclideHalfLife", f"is {value:g} s, no tracer's; correct it")
+        raise header.error(
+            "RadionuclideHalfLife", f"is {value:g} s, which no tracer has; correct it"
+        )
     return value, None
 
 

@@ -338,7 +338,7 @@ def check_half_life(header: Header, tracer: Tracer) -> str | None:
     value = half_life(header)
     if value is None or _close(value, tracer.half_life_s):
         return None
-    text = f"is {value:g} s, that of {tracer.radionuclide} is {tracer.half_life_s:g} s"
+    text = f"is {value:g} s, but that of {tracer.radionuclide} is {tracer.half_life_s:g} s"
     if abs(value / tracer.half_life_s - 1) > _OTHER_NUCLIDE:
         raise header.error(
             "RadionuclideHalfLife", f"{text}; reconstruct with the right nuclide, or state --tracer"

@@ -57,7 +57,7 @@ from bidsapp.report.study_methods import cohort_methods, reading
 from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
-_BUSY = "another group run is at work on this dataset: waiting for its end"
+_BUSY = "another group run is processing this dataset: waiting until it ends"
 
 # What made a table: its records are many, so that they and their hashes stand in one place.
 _ABOUT = {"CentiPET": {"Version": __version__, "Sources": ["bids::group_manifest.json"]}}

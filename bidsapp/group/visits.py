@@ -232,7 +232,7 @@ def match(first: Row, last: Row) -> Match:
             unknown.append(column)
         elif before != after:
             sentence = (
-                f"{row['words']} {after or 'none'}, before it {before or 'none'}: {row['advice']}"
+                f"{row['words']} {after or 'none'}, previously {before or 'none'}: {row['advice']}"
             )
             flags.setdefault(code, Flag(code, sentence))
     limits = read_table("cohort")["change"]

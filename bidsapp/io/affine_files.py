@@ -44,9 +44,9 @@ def load_itk_affine(path: Path) -> NDArray[np.float64]:
     except OSError as error:
         raise NoInputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (ValueError, TypeError, LookupError, UnicodeDecodeError) as error:
-        raise BadDataError(f"{path}: does not hold a transform of ITK; {_REMEDY}") from error
+        raise BadDataError(f"{path}: contains no ITK transform; {_REMEDY}") from error
     if not _KIND.fullmatch(kind) or numbers.shape != (12,) or centre.shape != (3,):
-        raise BadDataError(f"{path}: holds {kind:.60} instead of one affine transform; {_REMEDY}")
+        raise BadDataError(f"{path}: contains {kind:.60}, not one affine transform; {_REMEDY}")
     matrix = np.eye(4)
     matrix[:3, :3] = numbers[:9].reshape(3, 3)
     matrix[:3, 3] = numbers[9:] + centre - matrix[:3, :3] @ centre

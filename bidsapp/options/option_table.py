@@ -183,10 +183,10 @@ def idle_options(given: settings.Settings) -> list[str]:
     if of_group or given.reports_only:
         part: Any = given.processing
         names = [name for name in PROCESSING if name != "tracer_file"]  # of records that are read
-        reason = "used at the participant level alone, whose results are read as they are"
+        reason = "used only at the participant level, whose results are read as they are"
     else:
         part, names = given.filters, [*_OF_TABLES]
-        reason = "used at the group level alone"
+        reason = "used only at the group level"
     usual = type(part)()
     flags = {option.field: option.flag for option in OPTIONS if option.keeps}
     idle = [flags[name] for name in names if getattr(part, name) != getattr(usual, name)]

@@ -92,7 +92,7 @@ def _coverage(record: ScanRecord) -> Iterator[Light]:
         "Regions inside the field of view",
         f"{number(100 * record.coverage.share, 1)} % ({record.coverage.region})",
         "" if limit is None else f"limit {number(100 * limit, 0)} %",
-        "the least part of any Centiloid region that the PET has seen",
+        "smallest part of any Centiloid region inside the field of view of the PET",
     )
 
 
@@ -105,8 +105,8 @@ def _plausible(record: ScanRecord) -> Iterator[Light]:
         _colour(record, "plausible"),
         "Plausible Centiloid",
         f"{number(record.centiloid)} CL",
-        f"people lie between {number(verdict.lowest, 0)} and {number(verdict.highest, 0)} CL",
-        "beyond, a wrong tracer, a wrong image or a failed step is likelier",
+        f"possible in people: {number(verdict.lowest, 0)} to {number(verdict.highest, 0)} CL",
+        "outside this range, a wrong tracer, a wrong image or a failed step is more likely",
     )
 
 

@@ -54,7 +54,7 @@ _BRAIN = Outline("#4cc9f0", "brain")
 _BRAIN_AND_FLUID = Outline("#4cc9f0", "brain and CSF")
 _WHITE = Outline("#ffd166", "white matter")
 _EDGE = Outline("#ffd166", "edge of the field of view of the PET")
-_OUTSIDE = Outline("#a8302a", "not seen by the PET")
+_OUTSIDE = Outline("#a8302a", "outside the field of view of the PET")
 _TISSUES = (
     Outline("#e4572e", "grey matter"),
     Outline("#f3e9d2", "white matter"),
@@ -106,7 +106,7 @@ def suvr_over_anatomy(
     opacity = np.float32(_OPACITY) * np.clip(share / 0.2, 0, 1)[..., None]
     over = (1 - opacity) * grey[..., None] + opacity * coloured(share, display.over_colours)
     alone = coloured(uptake / read.top, display.read_colours) * _on_a_cut(layout)[..., None]
-    below = "template’s T1w, for the participant has none" if template else "bias-corrected T1w"
+    below = "T1w of the template, as the participant has none" if template else "bias-corrected T1w"
     where = "in template space" if template else "in the participant’s own space"
     layers = (
         as_layer("PET over T1w", over, colour_bar(layout, display.over_colours, display.top)),

@@ -79,8 +79,8 @@ def segment_head(t1w: Volume, initial: Path | None = None) -> SegmentedT1w:
         if initial is None:
             raise
         raise BadDataError(
-            f"--initial-transform {initial.name}: {error}; it has to bring the T1w to the template "
-            "as antsApplyTransforms -t takes it"
+            f"--initial-transform {initial.name}: {error}; it must map the T1w to the template, as "
+            "for antsApplyTransforms -t"
         ) from error
     flags: list[Flag] = []
     if initial is not None:
@@ -138,8 +138,8 @@ def initial_affine(path: Path) -> Matrix:
     back = spaces == ["MNI", "T1w"]
     if any(ends) and not back and spaces != ["T1w", "MNI"]:
         raise BadDataError(
-            f"{path}: its name says that it brings {ends[0] or '?'} to {ends[1] or '?'}; give the "
-            "transform from the T1w to the template, or back"
+            f"{path}: its name says that it maps {ends[0] or '?'} to {ends[1] or '?'}; give the "
+            "transform from the T1w to the template, or its inverse"
         )
     if nifti_ending(path) is None:
         affine = load_itk_affine(path)
@@ -157,5 +157,5 @@ def initial_affine(path: Path) -> Matrix:
     nearest = nearest_voxels(brain.grid, template)
     inside = (nearest >= 0) & brain.data.reshape(-1)[nearest]
     if inside.sum() < _LEAST_POINTS:
-        raise BadDataError(f"{path}: leads nowhere into the brain of the template")
+        raise BadDataError(f"{path}: does not map the T1w into the brain of the template")
     return affine_between(t1w[inside], template[inside])

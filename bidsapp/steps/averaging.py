@@ -25,10 +25,10 @@ from bidsapp.record.parts import motion_part
 
 # What is left to do about a head that moved.
 _ALIGNED = (
-    "frames are realigned, but not what moved within a frame nor the attenuation map, so look at "
-    "the images"
+    "frames were realigned, but not for motion within a frame or relative to the attenuation map, "
+    "so look at the images"
 )
-_NOT_ALIGNED = "nothing was realigned, so leave --no-motion-correction out"
+_NOT_ALIGNED = "frames were not realigned, so leave out --no-motion-correction"
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ def check_options(processing: Processing) -> list[str]:
     used = chosen_atlases(processing)
     named = [choice.name for choice in (*processing.atlases, *processing.derivatives)]
     if twice := {name for name in named if named.count(name) > 1}:
-        raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is there twice")
+        raise UsageError(f"--derivatives, --atlas: {', '.join(sorted(twice))} is given twice")
     names = [reference.name for reference in chosen_references(processing)]
     for flag, name in (
         ("--kinetics-reference", processing.kinetics_reference),
@@ -365,7 +365,7 @@ def mni_image_findings(image: Map, stated: str, *, ignore_place: bool = False) -
     else:
         place = _misplaced(moves, limits["mni_place_mm"]["refuse"])
     if place and not ignore_place:
-        raise BadDataError(f"{place[0].message}; --ignore-place measures it all the same, flagged")
+        raise BadDataError(f"{place[0].message}; --ignore-place measures it anyway, with a flag")
     target, cerebellum = (mean[regions[name]] for name in (TARGET, STANDARD_REFERENCE))
     known = cerebellum[np.isfinite(cerebellum)]
     ratio = float(np.nanmean(target) / known.mean()) if known.size and known.mean() else np.nan

@@ -51,6 +51,8 @@ def in_space(
             values = known_or_zero(sample(frame, points))
         frames.append(values)
     if not any(frame.any() for frame in frames):
-        raise BadDataError(f"nothing of it lies in {goal}; is it an image in the space {space}?")
+        raise BadDataError(
+            f"no part of it lies in {goal}; is it really an image in the space {space}?"
+        )
     data = frames[0] if image.data.ndim == 3 else np.stack(frames, axis=-1)
     return Volume(data, grid.affine)

@@ -26,7 +26,7 @@ from bidsapp.verify.numbers import StoredScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
-_UNMADE = "tables cannot be made again from the records"
+_UNMADE = "tables cannot be recomputed from the records"
 
 # Files that name others.
 _NAMING = ("_centiloid.json", "_dseg.json", "_probseg.json")
@@ -163,12 +163,12 @@ def check_rest(
         if top in unnamed or _manifest_of(name) in broken:
             lost["group level" if name.startswith(("group_", "figures/")) else top] += 1
             continue
-        what = "is named by no record or manifest: another program, or an earlier run, left it"
+        what = "is not listed in any record or manifest: it is from another program or earlier run"
         findings.broken(name, what, cure="delete it if it is not needed")
     for top, number in lost.items():
         findings.notes.append(f"{top}: files not checked, as what names them is broken: {number}")
     if folders:
-        findings.notes.append(f"{', '.join(folders)}: no part of the results, not looked into")
+        findings.notes.append(f"{', '.join(folders)}: not part of the results, not checked")
     return findings
 
 

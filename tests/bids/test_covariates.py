@@ -123,7 +123,7 @@ def test_a_date_that_cannot_be_read_is_told(raw):
     scans = raw.root / "sub-2" / "ses-a" / "sub-2_ses-a_scans.tsv"
     scans.write_text("filename\tacq_time\npet/sub-2_ses-a_trc-FBB_pet.nii.gz\t2 March 2020\n")
     of_sessions, of_scans = table_problems(read_dataset(raw.root, Filters()))
-    assert of_sessions.startswith("sub-1_sessions.tsv: acq_time of ses-a is not like")
+    assert of_sessions.startswith("sub-1_sessions.tsv: acq_time of ses-a is not of the form")
     assert of_scans.startswith("sub-2_ses-a_scans.tsv: acq_time of pet/sub-2_ses-a_trc-FBB_pet is")
 
 

@@ -45,7 +45,7 @@ def test_a_file_of_somebody_is_never_replaced(raw, tmp_path, name):
     out = tmp_path / "project"
     out.mkdir()
     (out / name).write_text("mine")
-    with pytest.raises(CannotCreateError, match="choose a folder of its own"):
+    with pytest.raises(CannotCreateError, match="choose a separate folder"):
         write_root_files(out, raw.root)
     assert [path.name for path in out.iterdir()] == [name]
     assert (out / name).read_text() == "mine"
@@ -178,7 +178,7 @@ def test_the_folder_of_somebody_else_is_refused(raw, tmp_path, content):
     out = tmp_path / "out"
     out.mkdir()
     (out / "dataset_description.json").write_text(content)
-    with pytest.raises(CannotCreateError, match="folder of its own"):
+    with pytest.raises(CannotCreateError, match="separate folder"):
         write_root_files(out, raw.root)
     assert [path.name for path in out.iterdir()] == ["dataset_description.json"]
 

@@ -105,8 +105,8 @@ def test_images_in_each_others_place_are_refused(judged, images):
         ("3", "", "FBB_in_T1w.nii.gz", "sub-1_T1w.nii.gz", "FBB"),
     )
     assert [pair.participant for pair in pairs] == ["3"]
-    assert "column pet: " in str(errors[0]) and "is a T1w by its name; exchange" in str(errors[0])
-    assert "column t1w: " in str(errors[1]) and "is a PET by its name; exchange" in str(errors[1])
+    assert "column pet: " in str(errors[0]) and "is a T1w by its name; swap" in str(errors[0])
+    assert "column t1w: " in str(errors[1]) and "is a PET by its name; swap" in str(errors[1])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_frames_may_be_stated_in_several_ways(judged, images, tmp_path, window, 
         ({"t1w": "pet 1.nii.gz"}, "t1w", "is the PET"),
         ({"tracer": "FDG"}, "tracer", "'FDG' is not a tracer of CentiPET"),
         ({"tracer": "[18F]PiB"}, "tracer", "is not a tracer of CentiPET"),
-        ({"tracer": "AV-1451"}, "tracer", "binds tau, so there is no Centiloid; add --tau-vois"),
+        ({"tracer": "AV-1451"}, "tracer", "for CenTauRz and CenTauR, add --tau-vois"),
         ({"tracer": "n/a"}, "tracer", "is empty"),
         ({"participant": "n/a"}, "participant", "is empty"),
         ({"participant": "_"}, "participant", "no letter or digit"),
@@ -224,7 +224,7 @@ def test_a_table_that_is_none_is_refused(images, tmp_path):
     table = tmp_path / "pairs.csv"
     for text, said in {
         "participant,pet\n1,a.nii\n": "no column tracer",
-        "participant,pet,tracer,pet\n": "column pet stands there twice",
+        "participant,pet,tracer,pet\n": "column pet is given twice",
         "participant,pet,tracer\n": "no row",
     }.items():
         table.write_text(text)

@@ -102,7 +102,7 @@ def test_the_database_is_made_once_for_all_and_used_again(raw_study, tmp_path, c
     caplog.clear()
     filtered = read_dataset(raw_study.root, Filters(bids_filters=every), database_dir=database)
     assert names(filtered.pets) == left
-    assert "sub-09_pet.nii.gz cannot be found by it" in caplog.text and "it is old" in caplog.text
+    assert "sub-09_pet.nii.gz cannot be selected" in caplog.text and "it is old" in caplog.text
     assert (database / "layout_index.sqlite").stat().st_mtime_ns == made
 
 

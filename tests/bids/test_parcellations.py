@@ -95,7 +95,7 @@ def test_of_two_that_may_be_right_none_is_taken(tmp_path):
     touched(tmp_path, "sub-1_a_dseg.nii.gz", "sub-1_b_dseg.nii.gz")
     option = ["--atlas", f"Own={tmp_path}/sub-{{participant}}_*_dseg.nii.gz"]
     files, message = found(tmp_path, option)
-    assert files == [] and "sub-1_a_dseg.nii.gz" in message and "none was taken" in message
+    assert files == [] and "sub-1_a_dseg.nii.gz" in message and "none was used" in message
 
 
 def test_without_a_t1w_of_its_own_a_scan_has_none(tmp_path):

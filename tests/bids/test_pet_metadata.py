@@ -108,7 +108,7 @@ def test_frame_times_that_count_from_who_knows_where_are_refused(pet_sidecar, pr
     ("field", "value", "hint"),
     [
         ("FrameDuration", [600_000, 600_000], "not in ms"),
-        ("FrameDuration", [600, 0], "not seconds of a frame"),
+        ("FrameDuration", [600, 0], "cannot be seconds"),
         ("InjectionStart", 6600, "after the scan has ended"),
         ("InjectionStart", -80000, "h before it"),
         ("Units", "CNTS", "counts are not activity"),

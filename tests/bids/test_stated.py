@@ -227,5 +227,5 @@ def test_a_name_that_no_image_has_is_told(raw, tmp_path):
     for participants, missing in (((), lost), (("02",), lost[:2])):
         dataset = read_dataset(raw.root, Filters(participant=participants))
         (sentence,) = replace(dataset, stated=read_metadata(path)).unused_statements()
-        assert f"has the name {', '.join(missing[:3])}" in sentence
+        assert f"is named {', '.join(missing[:3])}" in sentence
         assert ("and 1 more" in sentence) == (len(missing) > 3)

@@ -55,7 +55,7 @@ def test_a_result_never_takes_the_place_of_its_input(adni, tmp_path, capsys):
     for name in ("t.tsv", "other.tsv", "x.tsv"):
         asked = [str(same), "--equation", "royse2021-FBP-wc", "-o", str(tmp_path / name)]
         assert main(asked) == ExitCode.USAGE
-        assert "in place of an input" in capsys.readouterr().err
+        assert "overwrite an input" in capsys.readouterr().err
     assert same.read_bytes() == before and (tmp_path / "t.json").read_text() == "{}"
 
 
@@ -65,7 +65,7 @@ def test_an_image_never_takes_the_place_of_the_one_it_is_made_from(tmp_path):
     for path in (image, record, sidecar):
         path.write_text("{}")
     for output in (tmp_path / "sub-1_pet.nii.gz", tmp_path / "sub-1_centiloid.nii.gz"):
-        with pytest.raises(UsageError, match="in place of an input"):
+        with pytest.raises(UsageError, match="overwrite an input"):
             apply(image, record, space="pet", goal="T1w", output=output)
         assert not output.exists()
 
@@ -98,7 +98,7 @@ def test_rows_take_the_equation_of_their_tracer(adni, tmp_path, capsys):
     [
         (["royse2021-FBP-wc"], None, 65, "row 3, column TRACER: 'florbetaben' is not the tracer"),
         (["royse2021-FBP-composite"], ADNI, 65, "another pipeline or reference region"),
-        (["battle2018-FMM-fsl"], None, 64, "give --column"),
+        (["battle2018-FMM-fsl"], None, 64, "with --column"),
         (["royse2021-FBP-wc"], "SUVR", 64, "has no such column"),
         (["royse2021-FBP-wc", "navitsky2018-FBP-avid"], None, 64, "both are for FBP"),
         (["royse"], None, 64, "known are royse2021-FBP-wc"),

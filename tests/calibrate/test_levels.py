@@ -355,7 +355,7 @@ SAME = "id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\nB\tFBB\t2\t2\nC\tFBB
             "suvr_wc: 210 is not an SUVR (0.2 to 20",
         ),
         ("participant_id\tsuvr_wc\nAD01\t0\n", "level1", "0 is not an SUVR"),
-        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tPiB\t1\t2\n", "level2", "is PiB as well"),
+        ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tPiB\t1\t2\n", "level2", "is also PiB"),
         ("id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t-1\n", "level2", "not an SUVR"),
         (SAME, "level2", "the SUVRs of the tracer are those of PiB"),
         ("participant_id\tsuvr_wc\nP1\t1\nP2\t2\nP3\t2\n", "level1", "AD01 to AD45"),
@@ -448,10 +448,10 @@ def test_rows_of_another_tracer_than_the_command_line_says_are_refused(tmp_path,
 @pytest.mark.parametrize(
     ("level", "tracer", "word"),
     [
-        ("level1", "FBB", "belongs to level2"),
-        ("tau", "FTP", "belongs to level2"),
+        ("level1", "FBB", "is only for level2"),
+        ("tau", "FTP", "is only for level2"),
         ("level2", "QZ99", "is not known"),
-        ("level2", "PiB", "is the tracer that others are compared with"),
+        ("level2", "PiB", "is the reference tracer"),
     ],
 )
 def test_a_tracer_that_says_nothing_of_a_table_is_refused(tmp_path, capsys, level, tracer, word):

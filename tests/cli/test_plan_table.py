@@ -48,13 +48,13 @@ def test_the_command_prints_it_and_writes_nothing(raw_study, tmp_path, capfd):
 def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, tmp_path, capfd):
     root = raw_study.root
     misnamed = {
-        "sub-4/PET/sub-4_trc-FBB_pet.nii.gz": "it does not lie in sub-4/pet/",
+        "sub-4/PET/sub-4_trc-FBB_pet.nii.gz": "it is not in sub-4/pet/",
         "sub-5/pet/sub-5_trc-FBB_pet.NII.GZ": "its ending is .NII.GZ",
         "sub-6/pet/sub-6_trc-FBB_pet.img": "its ending is .img",
         "sub-t/sub-t_pet.img": "its ending is .img",
         "sub-7/pet/sub-7_trc-FBB_PET.nii": "its suffix is PET, not pet",
-        "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it does not lie in sub-8/pet/",
-        "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- stands twice in its name",
+        "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it is not in sub-8/pet/",
+        "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- occurs twice in its name",
         "Sub-10/pet/sub-10_pet.nii": "folders of participants are named sub-<label>",
         "sub-11/anat/sub-11_acq-petmr_T1w.nii": "no PET to process\n",  # nothing like one
     }

@@ -134,7 +134,7 @@ def test_pair_in_a_folder_is_found_by_name_told_and_flagged(lab, run, fates):
     assert "sub-7_trc-FBB" in run("--dicom-dir", lab, "--tracer", "FBB", "--dry-run")[1]
     (lab / "second_fbb_pet.nii").touch()
     code, _, err = run(lab, "--tracer", "FBB")
-    assert code == 65 and "may each be the PET by their names" in err
+    assert code == 65 and "may each be the PET" in err
 
 
 def test_the_participant_is_that_of_the_name(lab, run):
@@ -148,7 +148,7 @@ def test_the_participant_is_that_of_the_name(lab, run):
         (["--tracer", "FBB"], "PET is missing"),
         (["p.nii"], "--tracer is missing"),
         (["p.nii", "--tracer", "FBB", "--window", "90"], "--window"),
-        (["--table", "t.tsv", "--tracer", "FBB"], "--tracer: stand in the table"),
+        (["--table", "t.tsv", "--tracer", "FBB"], "--tracer: are given by the table"),
         (["p.nii", "--tracer", "FBB", "--dicom-dir", "x"], "--dicom-dir"),
         (["p.nii", "--tracer", "FBB", "--smooth", "-1"], "--smooth"),
         ([".", "t1.nii", "--tracer", "FBB"], "is a folder; give it alone"),

@@ -129,7 +129,7 @@ def test_an_image_that_lies_elsewhere_is_refused(tmp_path, uptake, way, capsys):
     affine = MISPLACED[way] @ mni_grid(2).affine
     image = write(tmp_path, uptake, affine, name="pet.nii.gz")
     assert main(["voi", str(image), "-o", str(tmp_path)]) == 65
-    assert "does not lie where the template lies" in capsys.readouterr().err
+    assert "is not aligned with the template" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.tsv"))
 
 
@@ -139,7 +139,7 @@ def test_a_misplaced_image_is_measured_where_a_person_insists(tmp_path, uptake, 
     assert main(["voi", str(image), *options]) == 65
     assert "--ignore-place" in capsys.readouterr().err
     assert main(["voi", str(image), *options, "--ignore-place"]) == 0
-    assert "does not lie where the template lies" in capsys.readouterr().err
+    assert "is not aligned with the template" in capsys.readouterr().err
     sidecar = json.loads((tmp_path / "pet_atlas-Centiloid_vois.json").read_text())
     assert [flag["code"] for flag in sidecar["Flags"]] == ["mni-place"]
     assert "8" in sidecar["Flags"][0]["message"]
@@ -214,4 +214,4 @@ def test_a_parcellation_of_a_t1w_is_refused(tmp_path, uptake, capsys):
     save_volume(image, Volume(uptake, mni_grid(2).affine))
     atlas = f"Own={own},space=T1w"
     assert main(["voi", str(image), "-o", str(tmp_path), "--atlas", atlas]) == 64
-    assert "in the space of a T1w" in capsys.readouterr().err
+    assert "in T1w space" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_a_flag_tells_value_limit_and_the_image():
     assert "4.2 mm" in shift.message and "limit 3.5 mm): see" in shift.message
     assert "0.80" in overlap.message and "least 0.86" in overlap.message
     (header,) = flagged({"header_places_mm": 12.0}, LIMITS, image="T1w")
-    assert "qform of the T1w place it up to 12.0 mm apart" in header.message
+    assert "qform of the T1w differ by up to 12.0 mm" in header.message
 
 
 def test_motion_within_the_window_is_flagged_beyond_its_limit():

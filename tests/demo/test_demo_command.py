@@ -84,7 +84,7 @@ def test_a_used_folder_is_refused(centipet, tmp_path, capsys):
 @pytest.mark.slow
 def test_an_impossible_centiloid_is_a_usage_error(tmp_path, capsys):
     assert demo.main([str(tmp_path / "new"), "--centiloid", "1000"]) == ExitCode.USAGE
-    assert "ask for a Centiloid between" in capsys.readouterr().err
+    assert "choose a Centiloid between" in capsys.readouterr().err
 
 
 def test_unknown_options_are_a_usage_error(tmp_path, capsys):

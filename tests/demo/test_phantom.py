@@ -105,7 +105,7 @@ def test_only_the_cortex_follows_the_amyloid_load(phantom, make):
 @pytest.mark.parametrize("suvr", [0.2, 3.5])
 def test_an_impossible_load_is_refused_with_advice(suvr):
     fixed, cortical = {"ctx": 0.5, "wc": 0.9}, {"ctx": 0.45, "wc": 0.02}
-    with pytest.raises(UsageError, match="ask for a Centiloid between"):
+    with pytest.raises(UsageError, match="choose a Centiloid between"):
         ph.solve_uptake(fixed, cortical, suvr)
 
 

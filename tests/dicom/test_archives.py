@@ -61,7 +61,7 @@ def test_a_tar_that_ends_early_is_told(tmp_path: Path, damage: str, suffix: str)
         packed[30 * 1536 : 30 * 1536 + 512] = b"x" * 512
     archive.write_bytes(bytes(packed) if suffix == "tar" else bz2.compress(packed))
     problems = unpack(archive, tmp_path / "out")
-    sentences = [f"a.{suffix}: is cut off, so files may be missing; copy or pack it again"]
+    sentences = [f"a.{suffix}: is truncated, so files may be missing; copy or pack it again"]
     assert problems == ([] if damage == "none" else sentences)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(files) == (40 if damage == "none" else 30)

@@ -55,7 +55,7 @@ def test_the_pair_is_found_and_everything_is_told(tmp_path, tracer, pet, t1w, ot
     (("pet.nii", "brain.nii"), "no image is a T1w by its name (brain.nii may be it)"),
     (("scan.nii", "T1.nii"), "no image is a PET by its name (scan.nii may be it)"),
     (("rT1_to_PET.nii", "T1.nii"), "no image is a PET"),  # a T1w in the space of the PET
-    (("pib.nii", "T1.nii"), "pib.nii are of another tracer than --tracer FBB"),
+    (("pib.nii", "T1.nii"), "pib.nii say another tracer than --tracer FBB"),
     (("PET_NAC.nii", "T1.nii"), "no image is a PET"),
 ])  # fmt: skip
 def test_what_is_ambiguous_is_refused(tmp_path, names, words):

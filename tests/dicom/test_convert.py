@@ -128,7 +128,7 @@ def test_what_is_stated_of_nobody_in_the_folder_is_told(source: Path, tmp_path: 
     report = dry(source, label_map=table, metadata=metadata)
     assert {row.participant_id for row in report.rows} == {"sub-2"}
     of_metadata, of_map = report.remarks
-    assert "nothing here has the name sub-02," in of_metadata
+    assert "nothing in this input is named sub-02," in of_metadata
     assert "patient_id and study_uid of line 2, 4," in of_map and "4711" not in of_map
 
 
@@ -140,9 +140,9 @@ def test_files_without_content_are_told(source: Path, tmp_path: Path) -> None:
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 1 and report.errors == []
     (remark,) = report.remarks
-    assert remark.startswith("36 files without content, the first: ") and "copy them" in remark
+    assert remark.startswith("36 files without content, first ") and "copy them" in remark
     shutil.rmtree(source / "mr")
-    with pytest.raises(NoInputError, match=r"36 files looked at; 36 files without content"):
+    with pytest.raises(NoInputError, match=r"36 files examined; 36 files without content"):
         dry(source / "pet")
 
 
@@ -267,7 +267,7 @@ def test_an_older_scan_that_arrives_later_is_not_mixed_in(tmp_path: Path) -> Non
     Pet().write(source / "first")
     report = run(source, bids)
     assert len(list(bids.rglob("*_trc-FMM_pet.nii.gz"))) == 1
-    assert "sessions are numbered in time" in report.errors[0]
+    assert "sessions are numbered by date" in report.errors[0]
 
 
 def test_two_reconstructions_of_one_scan_get_different_names(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ TOF = ("skipped", "angiography")
         (Mr(description="t2_spc", sequence=("SE",), echo=409), "skipped", "echo time of 409"),
         (Mr(description="T2_FLAIR_3D", sequence=("SE", "IR"), echo=390), "skipped", "FLAIR"),
         (Mr(acquisition="2D", description="survey"), "skipped", "localizer"),
-        (Mr(positions=tuple(range(20))), "skipped", "no whole brain"),
+        (Mr(positions=tuple(range(20))), "skipped", "a whole brain"),
         (Mr(image_type=("DERIVED", "PRIMARY", "MPR")), "skipped", "DERIVED"),
         (Mr(description="SAG FSPGR BRAVO", sequence=("GR",), variant=("SP",)), "kept", "spoiled"),
         (Mr(sequence=(), variant=(), description="3D_T1_TFE"), "kept", "sequence tags are missing"),
@@ -738,7 +738,7 @@ def test_where_the_dataset_goes(source: Path, tmp_path: Path) -> None:
 
 def test_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(NoInputError, match="1 file looked at"):
+    with pytest.raises(NoInputError, match="1 file examined"):
         dry(tmp_path)
     with pytest.raises(NoInputError, match="no such folder"):
         dry(tmp_path / "missing")
@@ -857,7 +857,7 @@ def test_people_are_added_to_a_table_that_a_spreadsheet_has_saved(tmp_path: Path
     for text in ("participant_id;age\nsub-1;70\n", "participant_id\tort\nsub-1\tKöln\n"):
         content = text.encode("latin-1")
         table.write_bytes(content)
-        with pytest.raises(BadDataError, match="not a table in UTF-8 with tabs"):
+        with pytest.raises(BadDataError, match="not a tab-separated table in UTF-8"):
             list_participants(tmp_path, ["2"])
         assert table.read_bytes() == content
 

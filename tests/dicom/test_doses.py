@@ -105,7 +105,7 @@ def test_visits_whose_dates_were_made_equal_stay_two_sessions(tmp_path: Path) ->
     rows = decided(tmp_path / "visits", first, again).rows
     sessions = {row.target.split("/")[1] for row in rows}
     assert sessions == {"ses-01", "ses-02"}
-    assert all("dates were made equal" in row.reason for row in rows)
+    assert all("dates had been made equal" in row.reason for row in rows)
     for data in again:  # one acquisition, reconstructed twice, in two studies
         data.FrameOfReferenceUID = first[0].FrameOfReferenceUID
     rows = decided(tmp_path / "twice", first, again).rows
@@ -272,7 +272,7 @@ def test_images_with_a_series_of_their_own_are_one(
     report = run(tmp_path / "in", tmp_path / "bids")
     (row,) = report.rows
     assert (row.decision, row.files) == ("kept", len(made)), row.reason
-    assert "(0020,000E) SeriesInstanceUID of its own" in row.reason
+    assert "has a different (0020,000E) SeriesInstanceUID" in row.reason
 
 
 def test_decay_factors_and_reference_times_outvote_acquisition_times(tmp_path: Path) -> None:

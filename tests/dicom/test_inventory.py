@@ -139,7 +139,7 @@ def test_links_to_nothing_are_told(tmp_path: Path) -> None:
     write_json(results / "dataset_description.json", {"GeneratedBy": [{"Name": "CentiPET"}]})
     (results / "of-no-input.dcm").symlink_to("gone")
     (remark,) = inventory(folder).remarks
-    assert remark.startswith("3 links to files that are not there, the first: 0.dcm")
+    assert remark.startswith("3 links to missing files, first 0.dcm")
 
 
 def test_an_archive_that_may_not_be_read_is_told(
@@ -180,7 +180,7 @@ def test_a_folder_that_cannot_be_listed_is_told(
 
 def test_a_single_file_is_no_input(tmp_path: Path) -> None:
     path = Mr().write(tmp_path / "in")[0]
-    with pytest.raises(NoInputError, match="is a file, no folder or archive; give the folder"):
+    with pytest.raises(NoInputError, match="is a file, not a folder or archive; give the folder"):
         inventory(path)
 
 

@@ -63,7 +63,7 @@ from bidsapp.errors import BadDataError
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "dcm_qa"
 FOLDER = Path(os.environ.get("CENTIPET_DCM_QA", SHARED))
 TAKEN, STACKED = "dcm2niix", "stacked"
-MOSAIC = "is the same in all images|other pixels|beside the grid"
+MOSAIC = "is the same in all images|does not match|beside the grid"
 # folder, number of series to look at, kind, wanted, image or why there is none
 SERIES = (
     ("dcm_qa_xa30/In/5_anat-T1w_acq-tfl", 1, "T1w", True, TAKEN),

@@ -202,4 +202,4 @@ def test_what_is_no_magnitude_is_no_t1w(tmp_path: Path, kind: str) -> None:
         ("T1w", "kept"),
         ("other MR", "skipped"),
     ]
-    assert "no T1w magnitude image" in report.rows[1].reason
+    assert "not a T1w magnitude image" in report.rows[1].reason

@@ -335,7 +335,7 @@ def test_factors_say_that_an_image_is_decay_corrected_where_no_other_tag_does() 
     times = time_model(clock(decay_correction="", decay_corrected=None))
     assert times.decay_reference_s == 5400
     assert "confirmed by (0054,1321)" in times.sources["ImageDecayCorrectionTime"]
-    assert "by (0054,1321) DecayFactor the image is decay-corrected" in times.remarks[0]
+    assert "according to (0054,1321) DecayFactor the image is decay-corrected" in times.remarks[0]
 
 
 def test_same_acquisition_time_for_all_frames_falls_back_to_the_reference_time() -> None:
@@ -384,7 +384,7 @@ def test_reference_time_that_contradicts_the_clock_is_told() -> None:
 
 def test_overlapping_frames_are_refused() -> None:
     first, second = clock().frames
-    with pytest.raises(BadDataError, match="frame 2 lies 60 s before the end of frame 1"):
+    with pytest.raises(BadDataError, match="frame 2 is 60 s before the end of frame 1"):
         time_model(clock(frames=(replace(first, duration_s=360.0), second)))
 
 

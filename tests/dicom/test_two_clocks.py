@@ -150,7 +150,7 @@ def test_one_made_up_time_of_day_is_told(tmp_path: Path, pet: Pet, clock: str, t
         data.AcquisitionTime = data.SeriesTime = data.StudyTime = clock
 
     sidecar = converted(tmp_path, replace(pet, reference="start"), edit)
-    assert ("looks made up" in flags(sidecar)) is told
+    assert ("apparently a dummy time" in flags(sidecar)) is told
 
 
 def test_frames_that_begin_after_their_series_as_reference_times_say(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_one_date_of_frames_before_and_after_midnight(tmp_path: Path, injected: 
     sidecar = converted(tmp_path, replace(DYNAMIC, injection=injected), edit)
     assert sidecar["FrameTimesStart"] == [5400, 5700, 6000, 6300]
     assert sidecar["TimeZero"] == f"{injected:%H:%M:%S}"
-    assert "those after it were taken to be of the next day" in flags(sidecar)
+    assert "frames after midnight were assigned to the next day" in flags(sidecar)
 
 
 def test_two_scans_of_a_day_are_not_made_one_over_midnight(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_half_life_of_zero_stands_for_none(tmp_path: Path) -> None:
         injected(data).RadionuclideHalfLife = "0"
 
     sidecar = converted(tmp_path, STATIC, edit)
-    assert "stands for unknown" in flags(sidecar) and "RadionuclideHalfLife" not in sidecar
+    assert "means unknown" in flags(sidecar) and "RadionuclideHalfLife" not in sidecar
     assert sidecar["ImageDecayCorrectionTime"] == 5400
 
 
@@ -272,7 +272,7 @@ def test_a_half_life_of_no_tracer_is_refused(tmp_path: Path) -> None:
     def edit(data: Dataset, _: int) -> None:
         injected(data).RadionuclideHalfLife = "2.5"
 
-    assert "no tracer's" in converted(tmp_path, STATIC, edit)
+    assert "which no tracer has" in converted(tmp_path, STATIC, edit)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_factors_decide_whether_an_image_is_decay_corrected(
 
     sidecar = converted(tmp_path / "a", DYNAMIC, edit)
     assert sidecar["ImageDecayCorrectionTime"] == 5400
-    assert "by (0054,1321) DecayFactor the image is decay-corrected" in flags(sidecar)
+    assert "according to (0054,1321) DecayFactor the image is decay-corrected" in flags(sidecar)
     assert "correct one of the two" in converted(tmp_path / "b", DYNAMIC, without)
 
 
@@ -346,4 +346,4 @@ def test_pixels_of_a_transfer_syntax_of_its_own_are_refused(tmp_path: Path) -> N
             folder / f"{number}", implicit_vr=False, little_endian=True, enforce_file_format=False
         )
     report = run(folder, tmp_path / "bids")
-    assert "TransferSyntaxUID is not one of DICOM" in report.errors[0]
+    assert "TransferSyntaxUID is not defined in DICOM" in report.errors[0]

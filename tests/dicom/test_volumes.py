@@ -472,7 +472,7 @@ def test_frames_of_ecat_that_are_stored_out_of_order_are_put_in_time(tmp_path: P
     ("orientation", "header", "said"),
     [
         (8, {}, "head first and supine was assumed"),
-        (2, {}, "only head first and supine"),
+        (2, {}, "only head first, supine"),
         (3, {"data_units": "ECAT counts/sec"}, "reconstruct with units"),
         (3, {"dose_start_time": 0}, "TimeZero and InjectionStart are missing"),
         (3, {"radiopharmaceutical": "FDG"}, "neither amyloid nor tau"),

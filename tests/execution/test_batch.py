@@ -183,7 +183,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_machine_without_slurm(slurm, monkeypatch):
     shutil.rmtree(slurm.folder / "bin")
     monkeypatch.setenv("PATH", str(slurm.folder))
-    with pytest.raises(UsageError, match="sbatch is not found"):
+    with pytest.raises(UsageError, match="sbatch was not found"):
         read_plugin(slurm.plugin)
 
 

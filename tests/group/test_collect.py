@@ -195,4 +195,4 @@ def test_a_second_run_waits_for_the_first(cohort, caplog):
             with pytest.raises(TimeoutError):
                 second.result(timeout=0.3)
         assert (cohort / "group_centiloid.tsv") in second.result()
-    assert "another group run is at work" in caplog.text
+    assert "another group run is processing" in caplog.text

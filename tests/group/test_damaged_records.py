@@ -80,7 +80,7 @@ def test_an_odd_value_costs_its_scan_at_most(dataset, capsys):
     capsys.readouterr()
     assert verify([str(dataset)]) == 1
     printed = "".join(capsys.readouterr())
-    assert "Traceback" not in printed and "cannot be made again" not in printed
+    assert "Traceback" not in printed and "cannot be recomputed" not in printed
     assert "group_centiloid.tsv: " not in printed  # is what the records give
 
 

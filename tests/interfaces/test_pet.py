@@ -121,7 +121,7 @@ def test_a_damaged_reference_region_gives_no_number(inspected, frames):
     middle = plane_of("wc")
     emptied = frames.copy()
     emptied[:, :, middle : middle + 2] = 0
-    with pytest.raises(BadDataError, match=r"reference region wc holds one and the same"):
+    with pytest.raises(BadDataError, match=r"reference region wc has one constant value"):
         inspected(emptied)
     scaled = frames.copy()
     scaled[:, :, :middle, 1] *= 0.6

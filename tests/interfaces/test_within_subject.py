@@ -68,7 +68,7 @@ def test_what_is_wrong_with_an_image_is_told_with_its_name(segmented):
         "sub-1_ses-1_T1w.nii.gz: sform and qform of the"
     )
     assert messages["t1w-missing"].startswith("sub-1_ses-2_T1w.nii.gz: 7 voxels of the T1w")
-    assert messages["t1w-negative"].startswith("sub-1_ses-2_T1w.nii.gz: intensities of the T1w")
+    assert messages["t1w-negative"].startswith("sub-1_ses-2_T1w.nii.gz: the T1w has intensities")
 
 
 def test_images_without_fault_are_told_nothing_of(segmented):

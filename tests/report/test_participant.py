@@ -259,7 +259,7 @@ def test_a_scan_without_t1w_is_shown_on_the_template(derivatives, tmp_path):
     write(tmp_path, record, SCAN)
     page = read(write_page(tmp_path, "01"))
     assert n_layers(page) == 2 + 3 + 1 + 2 + 3 and "no such image" not in page.words
-    assert "for the participant has none" in page.words
+    assert "as the participant has none" in page.words
     assert "The frames of this scan are not in the page" in page.words
 
 

@@ -26,7 +26,7 @@ def table(**coverages):
 
 def test_what_the_centiloid_needs_must_be_there():
     refuse_unseen(table(ctx=1.0, wc=0.7, pons=0.2), ("ctx", "wc"), RULE)
-    with pytest.raises(BadDataError, match="30% of the volume of interest wc, less than 50%"):
+    with pytest.raises(BadDataError, match="30% of the VOI wc, less than 50%"):
         refuse_unseen(table(ctx=1.0, wc=0.3, pons=0.0), ("ctx", "wc"), RULE)
 
 
@@ -41,11 +41,11 @@ def test_a_damaged_reference_region_gives_no_number():
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("pet_reference_apart", 0.65, "a part of the reference region wc differs .* 65%"),
+        ("pet_reference_apart", 0.65, "part of the reference region wc differs .* 65%"),
         ("pet_t1w_detail", 0.91, "91% of the fine structure.* MR image; .* as T1w"),
         ("pet_clipped_share", 0.99, "99% of the brain tissue .* it is a mask"),
         ("pet_air_level", 28.6, r"28\.6 times the uptake of the brain .*a CT has such"),
-        ("pet_only_fluid", 0.8, r"takes up tracer .*\(pet_only_fluid 0\.80, at most 0\.7\)"),
+        ("pet_only_fluid", 0.8, r"as much uptake .*\(pet_only_fluid 0\.80, at most 0\.7\)"),
     ],
 )
 def test_a_number_that_no_result_has_is_refused(name, value, says):

@@ -42,7 +42,7 @@ def test_the_good_participant_is_done_and_nobody_sees_a_traceback(run):
     out, done, grouped = run
     assert (done.returncode, grouped.returncode) == (1, 0)
     for printed in (done.stdout, done.stderr, grouped.stdout, grouped.stderr):
-        assert "Traceback" not in printed and "fault of CentiPET" not in printed
+        assert "Traceback" not in printed and "bug in CentiPET" not in printed
     (record,) = records_of(out, GOOD)
     assert record["status"] == "ok"
     rows = table_rows(out / "group_centiloid.tsv")
@@ -92,7 +92,7 @@ def end_of_run(bids: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]
     code = main([str(bids), str(folder / "out"), "participant", "-w", str(folder / "work"),
                  "--nprocs", "1"])  # fmt: skip
     printed = "".join(capfd.readouterr())
-    assert "Traceback" not in printed and "fault of CentiPET" not in printed
+    assert "Traceback" not in printed and "bug in CentiPET" not in printed
     return code, printed
 
 

@@ -32,8 +32,8 @@ LIGHT = {
 }
 STRONG = {
     "clipped": (clipped(0.75), "pet-clipped"),
-    "filled": (filled(40, 0.01), "wc holds one and the same number"),
-    "emptied": (emptied(4), "wc holds one and the same number"),
+    "filled": (filled(40, 0.01), "wc has one constant value"),
+    "emptied": (emptied(4), "wc has one constant value"),
     "one frame": (scaled(0.6, one=True), "jumps"),
     "lower part": (scaled(0.6, one=False), "jumps"),
     "faded part": (faded(25), "pet-reference-uneven"),

@@ -208,5 +208,5 @@ def test_every_step_as_a_job_gives_the_same(slurm, raw, local):
 def test_jobs_that_slurm_refuses_are_told(slurm, raw):
     done = use_plugin(slurm, raw, "refused", "{sbatch_args: --mem=900T, max_tries: 0}")
     assert done.returncode == 64, done.stdout + done.stderr
-    assert "sbatch refuses the job" in done.stdout + done.stderr
+    assert "sbatch refused the job" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -61,7 +61,7 @@ def test_a_dataset_as_it_was_written(verify):
     code, printed = verify()
     assert code == 0, printed
     assert "all verified" in printed
-    assert "made with other templates or volumes" in printed  # so nothing was derived again
+    assert "made with other templates or VOIs" in printed  # so nothing was derived again
 
 
 def test_one_flipped_byte_in_any_file_is_found(out, verify):
@@ -127,8 +127,8 @@ def test_missing_and_foreign_files_and_folders(out, verify):
     assert code == 1
     assert "sub-01/pet/sub-01_pet.nii.gz: is missing" in printed
     for name in ("sub-02/pet/.left.tmp", "notes.txt"):
-        assert f"{name}: is named by no record or manifest" in printed
-    assert "work/: no part of the results" in printed and "participants.tsv" not in printed
+        assert f"{name}: is not listed in any record or manifest" in printed
+    assert "work/: not part of the results" in printed and "participants.tsv" not in printed
 
 
 def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):

@@ -49,7 +49,7 @@ def run(bids: Path, out: Path, work: Path, capfd: pytest.CaptureFixture[str]) ->
     code = main([str(bids), str(out), "participant", "--participant-label", "01", "--tracer-label",
                  "PIB", "--nprocs", "1", "-w", str(work)])  # fmt: skip
     printed = "".join(capfd.readouterr())
-    assert "Traceback" not in printed and "fault of CentiPET" not in printed, printed
+    assert "Traceback" not in printed and "bug in CentiPET" not in printed, printed
     return code, printed
 
 

@@ -150,16 +150,16 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
         One sentence.
     """
     if choice.coverage < rule.min_coverage:
-        what = f"cover {choice.coverage:.0%} of it, and {rule.min_coverage:.0%} are needed"
+        what = f"cover {choice.coverage:.0%} of it, but at least {rule.min_coverage:.0%} is needed"
     elif choice.outside > rule.max_outside:
         what = (
-            f"lie outside for {choice.outside:.0%} of their time, and {rule.max_outside:.0%} are "
-            "allowed"
+            f"are outside it for {choice.outside:.0%} of their time, but at most "
+            f"{rule.max_outside:.0%} is allowed"
         )
     else:
         return None
     return (
-        f"the tracer is read at {in_minutes(window_s)} after injection; the frames at "
+        f"the tracer's window is {in_minutes(window_s)} after injection; the frames at "
         f"{in_minutes((choice.window_used_start_s, choice.window_used_end_s))} {what}"
     )
 

@@ -71,7 +71,7 @@ class KineticStudy:
         if not (np.isfinite(values).all() and values.mean() > 0):
             raise BadDataError(
                 "the curve of the reference region contains no activity in some frame; check "
-                "whether the field of view holds that region throughout, or choose another one"
+                "whether the field of view covers that region throughout, or choose another one"
             )
         kept = np.asarray(weights, dtype=np.float64)[used]
         rows = np.atleast_2d(np.asarray(target, dtype=np.float64))[:, used]

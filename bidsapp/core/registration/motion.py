@@ -155,7 +155,7 @@ def align_frames(
     lasting = np.array([sum(durations_s[i] for i in group) for group in groups])
     counts = np.array([float(image.data.mean(dtype=np.float64)) for image in images]) * lasting
     if not counts.max() > 0:
-        raise BadDataError("no frame of the PET holds activity; look at the image")
+        raise BadDataError("no frame of the PET contains activity; look at the image")
     faint = counts < FAINT * counts.max()
     matters = np.array([counted is None or any(counted[i] for i in group) for group in groups])
     with threadpool_limits(limits=1):
