@@ -372,7 +372,7 @@ def _alignment(recipe: Recipe) -> str:
     by_information = [method.endswith("nmi") for method in placed]
     if placed and all(by_information):
         return f"{_said('aligned')}. "
-    only_some = "in part of the scans " if any(by_information) else ""
+    only_some = "in some scans " if any(by_information) else ""
     return f"{_said('aligned')}, and {only_some}{_said('refined')}. "
 
 

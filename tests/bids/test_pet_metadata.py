@@ -131,7 +131,7 @@ def test_ends_of_frames_are_read_as_such_where_lengths_would_overlap(pet_sidecar
     timing = read_timing(pet_sidecar | times, PET, 3)
     assert timing.frame_duration_s == (300, 300, 600)
     (finding,) = timing.findings
-    assert finding.code == "frame-times" and "when each of the 3 frames ends" in finding.message
+    assert finding.code == "frame-times" and "has the end of each of the 3 frames" in finding.message
 
 
 GROWING = (60.0, 120.0, 300.0, 600.0), (5400.0, 5460.0, 5580.0, 5880.0)
@@ -148,7 +148,7 @@ def test_moments_within_frames_are_not_their_starts(pet_sidecar, convention, sca
     times = {"FrameTimesStart": moments, "FrameDuration": list(lengths), "ScanStart": scan_start}
     timing = read_timing(pet_sidecar | times, PET, 4, None, 6586.2)
     assert timing.frame_start_s == pytest.approx(starts, abs=1e-6)
-    assert codes(timing) == ["frame-times"] and "a moment within" in timing.findings[0].message
+    assert codes(timing) == ["frame-times"] and "a time within" in timing.findings[0].message
 
 
 def test_moments_of_equal_frames_are_shown_by_the_start_of_the_scan(pet_sidecar):

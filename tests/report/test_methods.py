@@ -61,8 +61,8 @@ def test_the_alignment_is_the_one_used():
         ({"pvc": (PvcMethod.GTM, PvcMethod.MG)}, "matrix (Thomas et al. 2011) and the", "Müller"),
         ({"kinetics": (KineticModel.LOGAN,)}, "with the Logan plot", "Logan J"),
         ({}, "atlas DesikanKilliany (Desikan et al. 2006)", "Desikan RS"),
-        ({}, "by the interval of the same tracer scanned again", "Smith AM"),
-        ({"interval": Interval.PIB}, "by the interval of what PiB would have shown", None),
+        ({}, "with the interval for the same tracer scanned again", "Smith AM"),
+        ({"interval": Interval.PIB}, "with the interval for what PiB would have shown", None),
         (
             {
                 "reference_regions": (
