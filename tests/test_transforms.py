@@ -159,8 +159,8 @@ def test_an_affine_is_turned_round_where_its_name_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("sub-1_from-pet_to-T1w_mode-image_xfm.txt", "brings pet to T1w; give"),
-    ("sub-1_from-orig_to-T1w_xfm.nii.gz", "brings orig to T1w"),
+    ("sub-1_from-pet_to-T1w_mode-image_xfm.txt", "maps pet to T1w; give"),
+    ("sub-1_from-orig_to-T1w_xfm.nii.gz", "maps orig to T1w"),
     ("sub1Warp.nii.gz", "0GenericAffine.mat"),
     (f"{BACKWARD}.nii.gz", "does not map the T1w into the brain"),
 ])  # fmt: skip

@@ -131,7 +131,9 @@ def test_ends_of_frames_are_read_as_such_where_lengths_would_overlap(pet_sidecar
     timing = read_timing(pet_sidecar | times, PET, 3)
     assert timing.frame_duration_s == (300, 300, 600)
     (finding,) = timing.findings
-    assert finding.code == "frame-times" and "has the end of each of the 3 frames" in finding.message
+    assert (
+        finding.code == "frame-times" and "has the end of each of the 3 frames" in finding.message
+    )
 
 
 GROWING = (60.0, 120.0, 300.0, 600.0), (5400.0, 5460.0, 5580.0, 5880.0)
