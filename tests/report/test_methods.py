@@ -70,7 +70,7 @@ def test_the_alignment_is_the_one_used():
                     OWN,
                 )
             },
-            "over: white matter, brainstem and whole cerebellum, the means of the three with the "
+            "to: white matter, brainstem and whole cerebellum, the means of the three with the "
             "same weight; own (of the user).",
             None,
         ),
@@ -93,7 +93,7 @@ def test_a_part_without_t1w_is_told_apart(tmp_path):
     other = {"sub": "01", "trc": "PIB"}
     write(tmp_path, finished_record(other, method="pet-only", t1w_source=None), other)
     text = describe_records(find_records(tmp_path)).as_markdown()
-    assert "unified segmentation" in text and "Where there was no usable T1-weighted image" in text
+    assert "unified segmentation" in text and "If there was no usable T1-weighted image" in text
 
 
 @pytest.mark.parametrize("parameters", [None, "x", {"atlases": "AAL3", "pvc": 3, "kinetics": [4]}])
