@@ -97,9 +97,10 @@ def places(layout: Layout) -> Markup:
         labels.append(_words(first.left + 8, first.top + 30, first.ends[0], size=30))
         right = last.left + last.width - 8
         labels.append(_words(right, last.top + 30, last.ends[1], size=30, anchor="end"))
-    words = (
-        "L, R: left and right of the participant (neurological convention); P, A: back and front"
-    )
+    # a brain seen from below has its left on the right, whatever the convention of slices
+    from_below = any(tile.ends == ("R", "L") for tile in layout.tiles)
+    convention = "" if from_below else " (neurological convention)"
+    words = f"L, R: left and right of the participant{convention}; P, A: back and front"
     note = _words(10, layout.shape[0] + 92, words, size=20, colour=_MUTED)
     return join([*labels, note])
 

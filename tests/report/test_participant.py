@@ -207,6 +207,7 @@ def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):
     changes = {"centiloid": None, "equation": None, "calibration": calibration}
     write(tmp_path, finished_record(SCAN, suvr_wc=1.8, **changes), SCAN)
     words = read(write_page(tmp_path, "01")).words
+    assert "trc-FBB: no Centiloid" in words
     assert "No Centiloid" in words and "smoothing" in words and "--calibration" in words
     assert "1.80" in words
 
@@ -219,7 +220,11 @@ def test_no_band_where_the_number_is_in_doubt(tmp_path, code):
     write(tmp_path, finished_record(SCAN, centiloid=5.0, flags=[flag]), SCAN)
     words = read(write_page(tmp_path, "01")).words
     assert "No band is given" in words and "Below 10 CL: excludes" not in words
-    assert "value in doubt, 1 flag" in words and f"Value in doubt. Look. {code}" in words
+    assert (
+        "trc-FBB: 5.0 CL, in doubt" in words
+        and "value in doubt, 1 flag" in words
+        and f"Value in doubt. Look. {code}" in words
+    )
 
 
 def test_a_tau_scan_shows_its_own_scales(tmp_path):
@@ -317,6 +322,8 @@ def test_a_scan_without_result_says_what_happened_and_what_to_do(tmp_path, statu
     lede = page.words[page.words.index("1 PET scan:") :][:40]
     assert "FrameDuration is missing; add it" in page.words
     assert "What happened" in page.words and "What to do" in page.words
+    listed = {"failed": "failed", "incomplete": "not finished", "skipped": "left out"}[status]
+    assert f"trc-FBB: {listed}" in page.words
     assert "121.2" not in page.words and "quantified" not in lede
     assert "Methods" not in page.words  # nothing was measured
     assert not page.all("image")

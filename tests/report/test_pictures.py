@@ -65,6 +65,7 @@ def test_in_a_row_every_plane_has_its_own_left_and_right():
     row = lay_out((-18, -28, -8), (16, 20, 16), cuts, one_row=True)
     words = places(row)
     assert [words.count(f">{end}<") for end in "LRPA"] == [2, 2, 1, 1]
+    assert "of the participant (neurological convention)" in words
 
 
 @one_orientation

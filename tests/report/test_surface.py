@@ -8,6 +8,7 @@ import pytest
 from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import atlas
+from bidsapp.report.lines import places
 from bidsapp.report.surface import projected
 
 LEFT_OUTER, LEFT_INNER, RIGHT_INNER, RIGHT_OUTER, ABOVE, BELOW = range(6)
@@ -45,3 +46,8 @@ def test_front_and_back_left_and_right_are_where_the_letters_say(view, region, o
     picture = brightness(region)[view]
     columns = np.nonzero(picture > 100)[1]
     assert (columns.mean() < picture.shape[1] / 2) == on_the_left
+
+
+def test_a_brain_from_below_is_not_said_to_be_in_neurological_convention():
+    layout, _ = projected(Volume(np.ones(mni_grid(2).shape, np.float32), mni_grid(2).affine), "FBB")
+    assert "left and right of the participant; P, A" in places(layout)
