@@ -21,7 +21,7 @@ WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
 _AGE_YEARS = (10.0, 120.0)
 _WEIGHT_KG = (2.0, 300.0)
 _UNIT_KG = {r"kgs?|kilos?|kilogram(me)?s?": 1.0, r"lbs?|pounds?": 0.45359237}
-_AGE = re.compile(r"0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
+_AGE = re.compile(r"[>\u2265]?=?\s*0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
 
 # More of a moment than its year: in figures, or with a month by name, anywhere in a text; with day
 # and month in any language where the text begins with it.

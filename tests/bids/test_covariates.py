@@ -46,7 +46,7 @@ def test_a_date_is_told_in_any_way_of_writing():
 @pytest.mark.parametrize(
     ("text", "age"),
     [
-        ("72", 72), ("072", 72), ("72.5", 72.5), ("72,5", 72.5), ("89+", 89), ("072Y", 72),
+        ("72", 72), (">89", 89), (">= 90", 90), ("072", 72), ("72.5", 72.5), ("72,5", 72.5), ("89+", 89), ("072Y", 72),
         ("72 years", 72), (" 72 ", 72), ("-4", None), ("0", None), ("999", None), ("866", None),
         (".", None), ("NULL", None), ("sixty", None), ("nan", None), ("inf", None), (None, None),
     ],
