@@ -303,7 +303,7 @@ SIDECARS = {
 
 FIELDS = {
     "startsAsText": Case(fields(FrameTimesStart="5400"), DATA, "FrameTimesStart"),
-    "startsOfTexts": Case(fields(FrameTimesStart=["5400", "6000"]), DATA, "FrameTimesStart"),
+    "startsOfTexts": Case(fields(FrameTimesStart=["5400", "later"]), DATA, "FrameTimesStart"),
     "startsNested": Case(fields(FrameTimesStart=[[5400], [6000]]), DATA, "FrameTimesStart"),
     "startsOfTruths": Case(fields(FrameTimesStart=[True, True]), DATA, "FrameTimesStart"),
     "startsTooFew": Case(fields(FrameTimesStart=[5400]), DATA, "1 values"),
@@ -632,6 +632,7 @@ DECISIONS = {
     },
     "acFailed": Decision(fields(AttenuationCorrection="failed"), REFUSED, "failed"),
     "acGerman": Decision(fields(AttenuationCorrection="keine"), REFUSED, "keine"),
+    "numbersAsText": Decision(fields(FrameTimesStart=["5400", "6000"]), RUN, "sidecar-text"),
     "noScatter": Decision(fields(ScatterCorrectionMethod="NONE"), RUN, "correction-missing"),
     "scatter": Decision(fields(ScatterCorrectionMethod="Model-based"), RUN),
     "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),

@@ -108,7 +108,10 @@ def read_candidate(pet: RawImage, dataset: RawDataset, processing: Processing) -
 
 def _n_frames(sidecar: Mapping[str, Any]) -> int:
     """Frames of an image by its sidecar, where those of zero length are none."""
-    return sum(length != 0 for length in as_list(sidecar.get("FrameDuration"))) or 1
+    durations = sidecar.get("FrameDuration")
+    if not isinstance(durations, list):
+        return len(as_list(sidecar.get("FrameTimesStart"))) or 1
+    return sum(length != 0 for length in durations) or 1
 
 
 def _coarse(grid: Grid) -> tuple[Flag, ...]:

@@ -22,6 +22,7 @@ from bidsapp.bids.sidecar_times import (
     in_seconds,
     settled_frames,
     starts_by_moments,
+    without_text,
 )
 from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, number_in, shorter_way
 from bidsapp.core.frames.decay import decay_between, decay_factors, moments_by_convention, spread
@@ -186,6 +187,7 @@ def _timing(
     window_s: tuple[float, float] | None,
     half_life_s: float | None,
 ) -> PetTiming:
+    sidecar, as_text = without_text(sidecar)
     sidecar, about_time = in_seconds(sidecar, window_s)
     sidecar, dropped = settled_frames(sidecar, n_frames)
     field = _Reader(sidecar)
@@ -204,7 +206,8 @@ def _timing(
         scan = min(starts), max(s + d for s, d in zip(starts, duration, strict=True))
         reference, about_decay = decay_reference(moment, time_zero, injection, scan)
     units, about_units = _units(field)
-    findings = [*about_time, *dropped, *findings, *clock_doubt(sidecar, min(starts)), *about_decay]
+    about_time = [*as_text, *about_time, *dropped, *findings]
+    findings = [*about_time, *clock_doubt(sidecar, min(starts)), *about_decay]
     return PetTiming(
         frame_start_s=tuple(s - injection for s in starts),
         frame_duration_s=duration,

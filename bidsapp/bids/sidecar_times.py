@@ -13,7 +13,14 @@ from itertools import pairwise
 from typing import Any
 
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_FRAME_S, MAX_UPTAKE_S
-from bidsapp.bids.values import DAY_S, as_list, clock_seconds, is_number, shorter_way
+from bidsapp.bids.values import (
+    DAY_S,
+    as_list,
+    clock_seconds,
+    is_number,
+    number_in,
+    shorter_way,
+)
 from bidsapp.core.frames.decay import moments_within
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
@@ -31,6 +38,45 @@ _COUNTED = (
 )
 
 Sidecar = Mapping[str, Any]
+
+
+def without_text(sidecar: Sidecar) -> tuple[Sidecar, list[Flag]]:
+    """Numbers and truth values where a sidecar has text, as several converters write them.
+
+    Parameters
+    ----------
+    sidecar : merged metadata
+
+    Returns
+    -------
+    (Sidecar, list of Flag)
+        The same sidecar where times and ``ImageDecayCorrected`` are no text, or another one.
+    """
+    changed: dict[str, Any] = {}
+    for key in _COUNTED[0]:
+        items = as_list(sidecar.get(key))
+        numbers = list(map(number_in, items))
+        if any(isinstance(item, str) for item in items) and None not in numbers:
+            changed[key] = numbers if isinstance(sidecar[key], list) else numbers[0]
+    truth = {"true": True, "false": False}.get(str(sidecar.get("ImageDecayCorrected")).lower())
+    if truth is not None and isinstance(sidecar["ImageDecayCorrected"], str):
+        changed["ImageDecayCorrected"] = truth
+    changed |= _of_clocks(sidecar)
+    if not changed:
+        return sidecar, []
+    return {**sidecar, **changed}, [worded_flag("sidecar-text", keys=", ".join(changed))]
+
+
+def _of_clocks(sidecar: Sidecar) -> dict[str, float]:
+    """Times of day of scan and injection in s after TimeZero, where one of them is that.
+
+    Otherwise nothing tells them from hours, minutes and seconds that passed.
+    """
+    zero = clock_seconds(sidecar.get("TimeZero"))
+    clocks = {key: clock_seconds(sidecar.get(key)) for key in ("ScanStart", "InjectionStart")}
+    if zero is None or zero not in clocks.values():
+        return {}
+    return {key: shorter_way(clock - zero) for key, clock in clocks.items() if clock is not None}
 
 
 def in_seconds(
@@ -80,7 +126,8 @@ def settled_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]
 
     Frames of zero length, and the end of the last frame among the starts, are dropped where the
     image does not have them; ends of frames in ``FrameDuration`` become lengths; starts that jump
-    by a day, as dcm2niix writes them for a frame a second before the others' zero, do not.
+    by a day, as dcm2niix writes them for a frame a second before the others' zero, do not; one
+    duration is that of all frames that it takes from one to the next.
 
     Parameters
     ----------
@@ -100,7 +147,13 @@ def settled_frames(sidecar: Sidecar, n_frames: int) -> tuple[Sidecar, list[Flag]
     if len(durations) == n_frames and _are_edges(starts, durations):
         flag = worded_flag("frame-times", "edges", n=n_frames)
         return {**sidecar, "FrameTimesStart": starts[:-1]}, [flag]
-    if not isinstance(sidecar.get("FrameDuration"), list) or len(durations) == n_frames:
+    if not isinstance(sidecar.get("FrameDuration"), list):
+        same = durations * n_frames
+        if n_frames == 1 or len(starts) != n_frames or not _are_edges(starts, same[1:]):
+            return sidecar, []
+        flag = worded_flag("frame-times", "equal", n=n_frames, length_s=durations[0])
+        return {**sidecar, "FrameDuration": same}, [flag]
+    if len(durations) == n_frames:
         return sidecar, []
     kept = [i for i, duration in enumerate(durations) if duration != 0]
     if len(kept) != n_frames:

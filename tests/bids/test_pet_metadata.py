@@ -44,7 +44,7 @@ def test_injection_before_midnight(pet_sidecar):
     [
         ("FrameTimesStart", None, "missing"),
         ("FrameTimesStart", 5400, "list"),
-        ("FrameTimesStart", ["5400", "6000"], "list"),
+        ("FrameTimesStart", ["5400", "90 min"], "list"),
         ("FrameTimesStart", [5400, math.nan], "list"),
         ("FrameTimesStart", [5400, True], "list"),
         ("FrameTimesStart", [5400], "1 values but the image has 2 frames"),
@@ -56,7 +56,7 @@ def test_injection_before_midnight(pet_sidecar):
         ("ScanStart", 7000, "before ScanStart"),
         ("Units", 3, "text"),
         ("Units", None, "missing"),
-        ("ImageDecayCorrected", "true", "true or false"),
+        ("ImageDecayCorrected", "DECY", "true or false"),
         ("ImageDecayCorrected", None, "missing"),
         ("ImageDecayCorrectionTime", None, "missing"),
     ],
@@ -188,6 +188,36 @@ def test_starts_that_jump_by_a_day_follow_each_other(pet_sidecar, listed, starts
 def test_starts_that_jump_elsewhere_are_refused(pet_sidecar, listed):
     with pytest.raises(BadDataError, match="more than 12 h"):
         read_timing(pet_sidecar | {"FrameTimesStart": listed}, PET, 2)
+
+
+def test_numbers_and_truth_values_in_text_are_read(pet_sidecar):
+    text = {"FrameTimesStart": ["5400", "6000"], "InjectionStart": "0", "ScanStart": "5400.0"}
+    timing = read_timing(pet_sidecar | text | {"ImageDecayCorrected": "True"}, PET, 2)
+    assert timing.decay_corrected is True and timing.frame_start_s == (5400, 6000)
+    (finding,) = timing.findings
+    assert finding.code == "sidecar-text"
+    assert finding.message.startswith(
+        "FrameTimesStart, ScanStart, InjectionStart, ImageDecayCorrected: text"
+    )
+
+
+def test_times_of_day_are_read_where_one_is_time_zero(pet_sidecar):
+    text = {"TimeZero": "10:00:00", "ScanStart": "11:30:00", "InjectionStart": "10:00:00"}
+    timing = read_timing(pet_sidecar | text, PET, 2)
+    assert timing.frame_start_s == (5400, 6000) and codes(timing) == ["sidecar-text"]
+    night = {"TimeZero": "23:00:00", "ScanStart": "00:30:00", "InjectionStart": "23:00:00"}
+    assert read_timing(pet_sidecar | night, PET, 2).frame_start_s == (5400, 6000)
+    with pytest.raises(BadDataError, match="ScanStart must be a number"):
+        read_timing(pet_sidecar | {"ScanStart": "01:30:00"}, PET, 2)
+
+
+def test_one_duration_is_that_of_all_frames_where_it_takes_from_one_to_the_next(pet_sidecar):
+    timing = read_timing(pet_sidecar | {"FrameDuration": 600}, PET, 2)
+    assert timing.frame_duration_s == (600, 600)
+    assert timing.findings[0].message.startswith("The 2 frames were taken as equally long, 600 s")
+    for duration in (300, "10 min", [600]):
+        with pytest.raises(BadDataError, match="FrameDuration"):
+            read_timing(pet_sidecar | {"FrameDuration": duration}, PET, 2)
 
 
 def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
