@@ -534,7 +534,7 @@ def dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
     """
     dose = number_in(sidecar.get("InjectedRadioactivity"))
     scale = _dose_scale(sidecar.get("InjectedRadioactivityUnits"))
-    if dose is not None and scale is not None:
+    if dose is not None and scale is not None and not _is_filler(sidecar):
         return dose * scale
     dose = number_in(sidecar.get("RadionuclideTotalDose"))
     return None if dose is None else dose * 1e-6
@@ -543,6 +543,13 @@ def dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
 def _is_dose(dose_mbq: float) -> bool:
     """Whether anybody injects so much for a scan."""
     return DOSE_BQ[0] <= 1e6 * dose_mbq <= DOSE_BQ[1]
+
+
+def _is_filler(sidecar: Mapping[str, Any]) -> bool:
+    """Whether dose, mass and specific activity are one number, put there to satisfy a validator."""
+    keys = ("InjectedRadioactivity", "InjectedMass", "SpecificRadioactivity")
+    values = {number_in(sidecar.get(key)) for key in keys}
+    return len(values) == 1 and values.isdisjoint({None, 0.0})
 
 
 def _dose_scale(unit: object) -> float | None:
@@ -561,6 +568,8 @@ def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
     if number_in(stated) is None:
         if not is_unknown(stated):
             flags.append(worded_flag("dose", "unread", value=str(stated)[:40], instead=instead))
+    elif _is_filler(sidecar):
+        flags.append(worded_flag("dose", "filler", value=stated, instead=instead))
     elif _dose_scale(unit) is None:
         flags.append(worded_flag("dose", "unit", unit=str(unit), instead=instead))
     if dose is None or _USUAL_DOSE_MBQ[0] <= dose <= _USUAL_DOSE_MBQ[1]:

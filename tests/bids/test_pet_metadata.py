@@ -361,6 +361,12 @@ def test_letters_that_leave_no_doubt_need_no_word(pet_sidecar, unit, read):
         ({"InjectedRadioactivity": "300 MBq"}, ["dose"], None),
         ({"InjectedRadioactivity": [150, 150]}, ["dose"], None),
         ({"InjectedRadioactivity": "n/a"}, [], None),
+        (
+            {"InjectedRadioactivity": 666, "InjectedMass": 666, "SpecificRadioactivity": 666},
+            ["dose"],
+            None,
+        ),
+        ({"InjectedRadioactivity": 300, "InjectedMass": 300}, [], 80 / 3e5),
     ],
 )
 def test_a_dose_is_read_or_told(pet_sidecar, change, code, factor):
