@@ -600,7 +600,7 @@ DECISIONS = {
     "synapseAlone": Decision(named("UCBJ", TracerName=...), LEFT_OUT, "amyloid"),
     "isotopeOfUnknown": Decision(fields(TracerName="[15O]water"), REFUSED, "by its isotope"),
     **{
-        f"otherName{number}": Decision(fields(TracerName=name), REFUSED, "contradictions")
+        f"otherName{number}": Decision(fields(TracerName=name), REFUSED, "contradict each other")
         for number, name in enumerate(("18F-DOPA", "DaTSCAN", "SV2A ligand", "[11C]carfentanil"))
     },
     # attenuation

@@ -197,7 +197,7 @@ def test_numbers_and_truth_values_in_text_are_read(pet_sidecar):
     (finding,) = timing.findings
     assert finding.code == "sidecar-text"
     assert finding.message.startswith(
-        "FrameTimesStart, ScanStart, InjectionStart, ImageDecayCorrected: text"
+        "FrameTimesStart, ScanStart, InjectionStart, ImageDecayCorrected: given as text"
     )
 
 
@@ -214,7 +214,9 @@ def test_times_of_day_are_read_where_one_is_time_zero(pet_sidecar):
 def test_one_duration_is_that_of_all_frames_where_it_takes_from_one_to_the_next(pet_sidecar):
     timing = read_timing(pet_sidecar | {"FrameDuration": 600}, PET, 2)
     assert timing.frame_duration_s == (600, 600)
-    assert timing.findings[0].message.startswith("The 2 frames were taken as equally long, 600 s")
+    assert timing.findings[0].message.startswith(
+        "The 2 frames were assumed to be equally long, 600 s"
+    )
     for duration in (300, "10 min", [600]):
         with pytest.raises(BadDataError, match="FrameDuration"):
             read_timing(pet_sidecar | {"FrameDuration": duration}, PET, 2)

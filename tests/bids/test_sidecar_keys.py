@@ -37,7 +37,7 @@ def test_units_are_read_as_drafts_of_the_standard_wrote_them():
     assert content.keys() - {"CentiPET"} == {
         "Units", "InjectedRadioactivityUnits", "FrameDurationUnits",
     }  # fmt: skip
-    assert "has Unit, InjectedRadioActivityUnit, FrameDurationUnit, which BIDS" in flag.message
+    assert "spells Unit, InjectedRadioActivityUnit, FrameDurationUnit differently" in flag.message
     both = {"Unit": "BQML", "Units": "Bq/mL"}
     assert in_right_case(both, SIDE) == both
 
