@@ -249,6 +249,12 @@ def test_the_first_screen_has_number_interval_person_and_pet(visit, derivatives,
         assert words in shown
 
 
+def test_the_scale_shows_the_value_on_a_phone_without_scrolling(visit, derivatives):
+    page = visit(derivatives / "sub-01.html", viewport={"width": 390, "height": 844}).page
+    seen, pin = (page.locator(one).first.bounding_box() for one in (".drawing", ".drawing .pin"))
+    assert seen["x"] < pin["x"] and pin["x"] + pin["width"] < seen["x"] + seen["width"]
+
+
 def test_green_checks_are_folded_and_unfold(visit, derivatives):
     page = visit(derivatives / "sub-01.html").page
     light = page.locator(".checks li.green").first
