@@ -104,12 +104,10 @@ def _measure(path: Path, options: argparse.Namespace, processing: Processing) ->
     tissues = {} if options.gm is None else {"GM": load_in_mni(options.gm)}
     space = template_space(tissues)
     tracer = _tracer(options.tracer, path)
-    lines = {} if tracer is None else {
-        name: (line.slope, line.intercept) for name, line in tracer.equations.items()
-    }  # fmt: skip
+    equations = {} if tracer is None else tracer.equations
     is_uptake = "not-uptake" not in [flag.code for flag in flags]
     measured = measure_atlases(
-        image, space, processing=processing, lines=lines, is_uptake=is_uptake
+        image, space, processing=processing, equations=equations, is_uptake=is_uptake
     )
     described = region_dictionary(processing, "as in the image")
     written = []

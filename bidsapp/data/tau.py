@@ -63,7 +63,7 @@ def tau_regions() -> tuple[str, ...]:
     return tuple(name for name in read_table("tau")["files"] if name != REFERENCE)
 
 
-def tau_voi_files(folder: Path) -> dict[str, str]:
+def tau_voi_files(folder: Path) -> dict[str, Path]:
     """Path of every tau volume in a folder, by region.
 
     Parameters
@@ -72,7 +72,7 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
 
     Returns
     -------
-    dict of str
+    dict of Path
 
     Raises
     ------
@@ -84,11 +84,11 @@ def tau_voi_files(folder: Path) -> dict[str, str]:
         choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
         if not choices:
             raise NoInputError(worded("tau-vois", "missing", folder=folder, name=name))
-        files[region] = str(choices[0])
+        files[region] = choices[0]
     return files
 
 
-def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
+def tau_masks(files: Mapping[str, Path]) -> dict[str, NDArray[np.bool_]]:
     """Masks of the tau volumes on the 2 mm grid, by region; the nearest voxel where grids differ.
 
     Parameters
@@ -107,7 +107,7 @@ def tau_masks(files: Mapping[str, str]) -> dict[str, NDArray[np.bool_]]:
     world, brain = mni_grid(2).world(), template_mask(2).data
     masks = {}
     for region, path in files.items():
-        volume = load_volume(Path(path))
+        volume = load_volume(path)
         masks[region] = mask = nearest(volume, world) > 0.5
         if not mask.any() or mask[brain].sum() < _LEAST_INSIDE * mask.sum():
             raise refused("tau-vois", "place", path=path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.quantification.resolution import kernel_to, smooth
-from bidsapp.core.quantification.scale import Scale, TauScale
+from bidsapp.core.quantification.scale import Scale
 from bidsapp.core.quantification.suvr import ratio_image
 from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
 from bidsapp.data.sentences import worded_flag
@@ -31,13 +30,13 @@ from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Smoothing
-from bidsapp.settings import Interval, PetToT1w
+from bidsapp.settings import PetToT1w
 from bidsapp.steps.averaging import FrameSeries, aligned, averaged
 from bidsapp.steps.head import HeadTissues, PlacedHead, pet_resolution
 from bidsapp.steps.headers import header_findings
 from bidsapp.steps.inspecting import inspected
 from bidsapp.steps.positioning import head_of, normalised_without_t1w, positioned
-from bidsapp.steps.quantifying import QuantificationOptions, fine_image, quantified, volumes
+from bidsapp.steps.quantifying import Quantification, fine_image, quantified, volumes
 
 
 @interface("motion", "record")
@@ -342,15 +341,9 @@ def BothPositions(
 def Quantify(
     pet: Volume,
     source: str,
-    tracer: str,
-    scale: Scale,
-    cutoffs: Sequence[float] = (),
-    interval: Interval = Interval.RESCAN,
-    tau_vois: Mapping[str, str] | None = None,
-    tau: TauScale | None = None,
+    how: Quantification,
     position: RecordPart | None = None,
     requested_image: Volume | None = None,
-    standard_centiloid: bool = False,
 ) -> RecordPart:
     """VOI means, uptake ratios, and Centiloids with their uncertainty.
 
@@ -358,29 +351,17 @@ def Quantify(
     ----------
     pet : on the 2 mm MNI grid, NaN where not measured
     source : name of the raw image, for messages
-    tracer : code of the tracer table
-    scale : equations that belong to the scan
-    cutoffs : CL
-    interval : decides how bands and cut-offs are read
-    tau_vois, tau : tau volumes by region, and equations for their SUVRs; none for amyloid
-    requested_image, standard_centiloid : see `bidsapp.steps.quantifying.QuantificationOptions`
+    how : it is quantified
     position : part of the record from the registration, with the resolution of the PET
+    requested_image : see `bidsapp.steps.quantifying.quantified`
 
     Returns
     -------
     RecordPart
     """
+    fwhm_mm = None if position is None else position.qc.get("pet_fwhm_mm")
     with prefixed_errors(source):
-        return quantified(
-            pet,
-            tracer=tracer,
-            scale=scale,
-            options=QuantificationOptions(
-                cutoffs, interval, tau_vois, requested_image, standard_centiloid
-            ),
-            tau=tau,
-            fwhm_mm=None if position is None else position.qc.get("pet_fwhm_mm"),
-        )
+        return quantified(pet, how, requested_image=requested_image, fwhm_mm=fwhm_mm)
 
 
 @interface(*REFERENCES)

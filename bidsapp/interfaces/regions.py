@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import OutputPlace, sidecar_path
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.quantification.suvr import centiloid_image, ratio_image
 from bidsapp.core.regions.regions import Regions
 from bidsapp.data import read_table
@@ -63,7 +64,7 @@ def MeasureRegions(
     pet: Volume,
     space: Space,
     processing: Processing,
-    lines: dict[str, list[float]],
+    equations: dict[str, Equation],
     head: PlacedHead,
 ) -> tuple[Tables, Arrays | None, dict[str, Any], RecordPart]:
     """Uptake in every region of every atlas of the run, in one space.
@@ -73,7 +74,7 @@ def MeasureRegions(
     pet : in the space, NaN where not measured
     space : the space it is in
     processing : atlases and references
-    lines : Centiloid slope, intercept by reference region
+    equations : of the Centiloid, by reference region
     head : where it lies, and its tissues
 
     Returns
@@ -87,8 +88,7 @@ def MeasureRegions(
     record
     """
     atlas_space = space_of(head, space, pet.grid)
-    equations = {name: (line[0], line[1]) for name, line in lines.items()}
-    measures = measure_atlases(pet.data, atlas_space, processing=processing, lines=equations)
+    measures = measure_atlases(pet.data, atlas_space, processing=processing, equations=equations)
     uptake = {name: asdict(uptake_of) for name, uptake_of in measures.references.items()}
     masks = None
     if processing.write_masks:
@@ -210,7 +210,7 @@ def SaveRatios(
     place: OutputPlace,
     pet: Volume,
     references: dict[str, Any],
-    lines: dict[str, list[float]],
+    equations: dict[str, Equation],
     space: Space,
     sidecar: dict[str, Any],
     skip: Sequence[str] = (),
@@ -222,7 +222,7 @@ def SaveRatios(
     place : where it belongs
     pet : in the space, NaN where not measured
     references : mean uptake by reference region
-    lines : Centiloid slope, intercept by reference region
+    equations : of the Centiloid, by reference region
     space : of the PET
     sidecar : JSON content but units
     skip : reference regions whose ratio image another node writes
@@ -239,8 +239,8 @@ def SaveRatios(
             continue
         ratio = ratio_image(pet.data, mean)
         images = {} if name in skip else {"suvr": ratio}
-        if name in lines:
-            images["cl"] = centiloid_image(ratio, *lines[name])
+        if (line := equations.get(name)) is not None:
+            images["cl"] = centiloid_image(ratio, line.slope, line.intercept)
         for kind, data in images.items():
             key = f"{kind}_image"
             path = place.path(key, desc=f"{kind}{name}", **placed)

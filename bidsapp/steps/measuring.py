@@ -17,6 +17,7 @@ from bidsapp.core.grid.volume import Grid, Volume, known_or_zero, mask_slices
 from bidsapp.core.pet_only.pet_model import Patterns
 from bidsapp.core.pet_only.pet_normalisation import template_misfit
 from bidsapp.core.quality import Flag, is_beyond
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.regions.regional import (
     Column,
     RegionalScale,
@@ -274,7 +275,7 @@ def measure_atlases(
     space: AtlasSpace,
     *,
     processing: Processing,
-    lines: Mapping[str, tuple[float, float]],
+    equations: Mapping[str, Equation],
     is_uptake: bool = True,
 ) -> AtlasMeasures:
     """Measure an image in every atlas of a run.
@@ -284,7 +285,7 @@ def measure_atlases(
     image : ndarray, shape (X, Y, Z), on ``space.grid``, NaN where nothing was measured
     space : the space
     processing : atlases, reference regions, norms, threshold of probabilities
-    lines : slope and intercept of the Centiloid by reference region
+    equations : of the Centiloid, by reference region
     is_uptake : whether SUVRs are computed; otherwise regional means only
 
     Returns
@@ -301,6 +302,7 @@ def measure_atlases(
     }
     if not is_uptake:
         measured = dict.fromkeys(measured, Uptake(None, None))
+    lines = {name: (line.slope, line.intercept) for name, line in equations.items()}
     scale = RegionalScale(measured, lines, processing.background)
     norms = read_norms(processing.norms, list(measured)) if processing.norms else {}
     columns: dict[str, dict[str, list[Any]]] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -39,33 +40,34 @@ from bidsapp.steps.refusing import refuse_impossible, refuse_unseen
 
 
 @dataclass(frozen=True)
-class QuantificationOptions:
-    """Options of the quantification of a scan.
+class Quantification:
+    """How the PET of a scan is quantified.
 
     Attributes
     ----------
+    tracer : code of the tracer table
+    scale : equations that belong to the scan
+    tau, tau_vois : equations for the SUVRs of tau volumes, and these by region; none for amyloid
     cutoffs : CL
     interval : decides how bands and cut-offs are read
-    tau_vois : tau volumes by region; none for amyloid
-    requested_image : the PET in which VOI means and SUVRs are to be measured, smoothed or on the
-        1 mm grid; None for the PET itself
-    standard_centiloid : whether the Centiloid is that of the PET itself nevertheless
+    standard_centiloid : whether the Centiloid is that of the PET itself, although VOI means and
+        SUVRs are measured in another image
     """
 
-    cutoffs: Sequence[float] = ()
+    tracer: str
+    scale: Scale
+    tau: TauScale | None = None
+    tau_vois: Mapping[str, Path] = field(default_factory=dict, hash=False)
+    cutoffs: tuple[float, ...] = ()
     interval: Interval = Interval.RESCAN
-    tau_vois: Mapping[str, str] | None = None
-    requested_image: Volume | None = None
     standard_centiloid: bool = False
 
 
 def quantified(
     pet: Volume,
+    how: Quantification,
     *,
-    tracer: str,
-    scale: Scale,
-    options: QuantificationOptions,
-    tau: TauScale | None = None,
+    requested_image: Volume | None = None,
     fwhm_mm: float | None = None,
 ) -> RecordPart:
     """VOI means, SUVRs, Centiloids, image noise and flags of a PET on the template.
@@ -73,10 +75,9 @@ def quantified(
     Parameters
     ----------
     pet : on the 2 mm MNI grid, NaN where nothing was measured
-    tracer : code of the tracer table
-    scale : equations that belong to the scan
-    options : QuantificationOptions
-    tau : equations for the SUVRs of tau volumes; none for amyloid
+    how : it is quantified
+    requested_image : the PET in which VOI means and SUVRs are to be measured, smoothed or on the
+        1 mm grid; None for the PET itself
     fwhm_mm : resolution of the PET estimated with the T1w, None when it is not known
 
     Returns
@@ -88,9 +89,10 @@ def quantified(
     BadDataError
         The target or the reference region was not measured, or holds nothing.
     """
+    scale, tau = how.scale, how.tau
     rule = CoverageRule(**read_table("limits")["voi_coverage"])
-    shown = volumes(options.requested_image or pet)
-    table = volumes(pet) if options.standard_centiloid else shown
+    shown = volumes(requested_image or pet)
+    table = volumes(pet) if how.standard_centiloid else shown
     refuse_unseen(table, (TARGET, scale.main), rule)
     suvr = _ratios(table)
     noise = _noise(pet)
@@ -100,25 +102,25 @@ def quantified(
     expressed = to_centiloids(suvr, scale, noise, blur)
     if expressed.centiloid is not None:
         refuse_impossible(expressed.centiloid, **read_table("limits")["centiloid_possible"])
-    missing = scale_findings(tau or scale, tracer)
+    missing = scale_findings(tau or scale, how.tracer)
     scales: dict[str, dict[str, float | None]] = {}
-    if options.tau_vois and tau is not None:
-        masks, voxel_mm3 = tau_masks(options.tau_vois), pet.grid.voxel_volume
+    if how.tau_vois and tau is not None:
+        masks, voxel_mm3 = tau_masks(how.tau_vois), pet.grid.voxel_volume
         tau_volumes = measure(pet.data, masks, voxel_mm3, least_coverage=rule.refuse)
         scales = _tau_scales(tau_volumes, tau)
         table = table | {f"tau {name.replace('_', ' ')}": row for name, row in tau_volumes.items()}
         missing += _tau_beyond(scales["suvr"], tau)
     findings = (*coverage_findings(table, rule), *missing, *_doubts(suvr, expressed, scale))
-    if options.standard_centiloid:
+    if how.standard_centiloid:
         what, ratio = "CenTauRz and CenTauR were", None
         if tau is None:
             what, ratio = "the Centiloid was", suvr[scale.main]
         shown_ratio = "" if ratio is None else f" (SUVR {ratio:.3f})"
         findings += (worded_flag("centiloid-standard", what=what, suvr=shown_ratio),)
     return replace(
-        centiloid_part(expressed, options.cutoffs, options.interval),
+        centiloid_part(expressed, how.cutoffs, how.interval),
         suvr=_ratios(shown),
-        centiloid_suvr=suvr if options.standard_centiloid else {},
+        centiloid_suvr=suvr if how.standard_centiloid else {},
         qc={"suvr_noise_percent": None if own_noise is None else 100 * own_noise},
         flags=findings,
         voi=shown,

@@ -30,7 +30,7 @@ from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
 from bidsapp.record.verdicts import is_doubtful, judged
 from bidsapp.settings import Processing
 from bidsapp.steps.measuring import measure_atlases, template_space, tissues_at
-from bidsapp.steps.quantifying import QuantificationOptions, quantified
+from bidsapp.steps.quantifying import Quantification, quantified
 from bidsapp.verify.differences import (
     CENTILOIDS,
     SAME_ARRAY,
@@ -197,9 +197,12 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     try:
         derived = quantified(
             image,
-            tracer=code,
-            scale=pipeline.scale(),
-            options=QuantificationOptions(scan.processing.cutoff, scan.processing.interval),
+            Quantification(
+                code,
+                pipeline.scale(),
+                cutoffs=scan.processing.cutoff,
+                interval=scan.processing.interval,
+            ),
             fwhm_mm=record.qc.get("pet_fwhm_mm"),
         )
     except BadDataError as error:
@@ -265,11 +268,10 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
     space = template_space(_tissues(scan))
-    equations = scan.regional_equations.items()
-    lines = {name: (line.slope, line.intercept) for name, line in equations}
+    equations = scan.regional_equations
     own_line = "calibration" in _own(scan)
     whole, holes = (
-        measure_atlases(image, space, processing=processing, lines=lines)
+        measure_atlases(image, space, processing=processing, equations=equations)
         for image in (_values(pet), with_holes(pet))
     )
     tolerances = _tolerances(processing)

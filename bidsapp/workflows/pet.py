@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from bidsapp.interfaces.pet import (
 from bidsapp.record import RecordPart
 from bidsapp.settings import Processing
 from bidsapp.steps.averaging import FrameSeries
+from bidsapp.steps.quantifying import Quantification
 from bidsapp.workflows.wiring import Flow, Step, StepOutput
 
 # Peak memory with a 256 x 256 x 256 T1w and a 128 x 128 x 84 PET, measured.
@@ -210,18 +212,24 @@ def quantify(
     if processing.voi_mm == 1:
         moved = smoothed.of("position_means") | dict(transforms)
         requested_image = flow.step(PetToFineTemplate, "fine", _FINE_GB, **moved).pet
-    flow.recorded(
-        Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image,
-        standard_centiloid=for_centiloid != processing, position=position, tracer=scan.tracer,
-        scale=pipeline.scale(), cutoffs=list(processing.cutoff),
-        interval=processing.interval, tau_vois=_tau_vois(scan, processing), source=str(scan.pet),
+    how = Quantification(
+        tracer=scan.tracer,
+        scale=pipeline.scale(),
         tau=pipeline.tau_scale(),
+        tau_vois=_tau_vois(scan, processing),
+        cutoffs=processing.cutoff,
+        interval=processing.interval,
+        standard_centiloid=for_centiloid != processing,
+    )
+    flow.recorded(
+        Quantify, "quantify", _TEMPLATE_GB, pet=standard, requested_image=requested_image, how=how,
+        position=position, source=str(scan.pet),
     )  # fmt: skip
     ratios = flow.step(RatioImages, "ratios", _TEMPLATE_GB, pet=pet)
     return {f"suvr_{region}": getattr(ratios, region) for region in REFERENCES}
 
 
-def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, str]:
+def _tau_vois(scan: ScanPlan, processing: Processing) -> dict[str, Path]:
     """The user's tau volumes for a scan with a tau tracer, else none."""
     if scan.tracer not in tau_tracers() or processing.tau_vois is None:
         return {}

@@ -68,8 +68,7 @@ def measure_regions(
     sidecars = flow.sidecars
     processing, place = sidecars.processing, sidecars.place(scan.entities)
     t1w_place = None if scan.t1w is None else sidecars.place(scan.t1w.entities)
-    equations = sidecars.pipeline(scan).regional.scale().equations
-    lines = {name: [line.slope, line.intercept] for name, line in equations.items()}
+    equations = dict(sidecars.pipeline(scan).regional.scale().equations)
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
         pet = pets.get(PET_IMAGE[space])
         if pet is None:
@@ -77,7 +76,7 @@ def measure_regions(
         on_template = space == TEMPLATE_SPACE
         measured = flow.step(
             MeasureRegions, f"measure_{space}", _MEASURE_GB if on_template else _NATIVE_GB,
-            pet=pet, space=space, lines=lines, processing=own_options, **head,
+            pet=pet, space=space, equations=equations, processing=own_options, **head,
         )  # fmt: skip
         flow.step(
             SaveRegions, f"tables_{space}", _SAVE_GB, place=place, space=space,
@@ -86,9 +85,9 @@ def measure_regions(
             tables=measured.tables, masks=measured.masks if processing.write_masks else None,
         )  # fmt: skip
         flow.step(
-            SaveRatios, f"ratios_{space}", _SAVE_GB, place=place, pet=pet, space=space, lines=lines,
-            references=measured.references, skip=list(REFERENCES) if on_template else [],
-            sidecar=sidecars.ratio(scan, space),
+            SaveRatios, f"ratios_{space}", _SAVE_GB, place=place, pet=pet, space=space,
+            equations=equations, references=measured.references,
+            skip=list(REFERENCES) if on_template else [], sidecar=sidecars.ratio(scan, space),
         )  # fmt: skip
         if on_template:
             flow.records.append(measured.record)

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.core.regions.regions import Regions, region_means, region_statistics
 from bidsapp.data import mni_grid, priors
 from bidsapp.data.atlases import atlas, atlas_names
@@ -35,7 +36,8 @@ def all_atlases() -> dict[str, float]:
     regions = {name: len(atlas(name).names) for name in atlas_names()}
     read = time.perf_counter()
     space = template_space(tissues)
-    measure_atlases(image, space, processing=processing, lines={"wc": (100.0, -100.0)})
+    equations = {"wc": Equation(100.0, -100.0, "wc", "", "", 0)}
+    measure_atlases(image, space, processing=processing, equations=equations)
     end = time.perf_counter()
     print(f"{len(regions)} atlases, {sum(regions.values())} regions with composites")
     return {"all atlases read": read - start, "all atlases, one scan": end - read}

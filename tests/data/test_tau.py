@@ -19,7 +19,7 @@ from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.interfaces.pet import Quantify
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.settings import Filters, Processing
-from bidsapp.steps.quantifying import QuantificationOptions, quantified
+from bidsapp.steps.quantifying import Quantification, quantified
 from bidsapp.workflows.participant import init_participants_wf
 from bidsapp.workflows.sidecars import Sidecars
 
@@ -80,11 +80,7 @@ def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     pet = keep_volume(tmp_path / "pet.npz", Volume(image, mni_grid(2).affine))
     processing = Processing(tau_vois=folder)
     record = (
-        Quantify(
-            pet=pet, tracer="FTP", scale=Pipeline(processing, "FTP").scale(),
-            source="sub-01_pet.nii.gz",
-            tau_vois=tau_voi_files(folder), tau=Pipeline(processing, "FTP").tau_scale(),
-        )
+        Quantify(pet=pet, source="sub-01_pet.nii.gz", how=how_of(processing))
         .run()
         .outputs.record
     )  # fmt: skip
@@ -121,7 +117,7 @@ def test_a_tau_scan_is_planned_with_volumes_in_the_window_of_its_tracer(raw, fol
         output_dir=tmp_path, work_dir=tmp_path, processing=processing,
     )  # fmt: skip
     (node,) = [node for node in made.workflow._get_all_nodes() if node.name == "quantify"]
-    assert node.inputs.tau_vois == tau_voi_files(folder)
+    assert node.inputs.how.tau_vois == tau_voi_files(folder)
     record = Sidecars(raw.root, tmp_path, processing).record(scan)
     assert record.equation is None and record.calibration.calibrated is True
     options = record.provenance.parameters["tau_vois"]
@@ -189,15 +185,16 @@ def test_equations_are_used_for_their_pipeline_alone(folder):
     assert alone.equations and alone.approximate and not alone.calibrated
 
 
+def how_of(processing):
+    pipeline = Pipeline(processing, "FTP")
+    return Quantification(
+        "FTP", pipeline.scale(), pipeline.tau_scale(), tau_voi_files(processing.tau_vois)
+    )
+
+
 def quantified_tau(image, folder, **options):
     processing = Processing(tau_vois=folder, **options)
-    return quantified(
-        Volume(image, mni_grid(2).affine),
-        tracer="FTP",
-        scale=Pipeline(processing, "FTP").scale(),
-        options=QuantificationOptions(tau_vois=tau_voi_files(folder)),
-        tau=Pipeline(processing, "FTP").tau_scale(),
-    )
+    return quantified(Volume(image, mni_grid(2).affine), how_of(processing))
 
 
 def test_what_no_equation_fits_has_suvrs_alone_and_a_volume_cut_by_the_field_is_named(folder):

@@ -8,6 +8,7 @@ import pytest
 
 from bidsapp.bids.derivatives import OutputPlace, output_path
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BusyError, StorageError
 from bidsapp.interfaces.derivatives import SaveImages, SaveResult, named
@@ -49,7 +50,8 @@ def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
 def test_ratio_and_centiloid_images_of_every_space(tmp_path, space, code):
     SaveRatios(
         pet=keep_volume(tmp_path / "kept.npz", IMAGE), references={"wc": 2.0},
-        lines={"wc": (100.0, -100.0)}, space=space, skip=[], sidecar={},
+        equations={"wc": Equation(100.0, -100.0, "wc", "", "", 0)}, space=space, skip=[],
+        sidecar={},
         place=OutputPlace(tmp_path, ENTITIES),
     ).run()  # fmt: skip
     tops = {}

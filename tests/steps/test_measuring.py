@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from bidsapp.core.grid.volume import Volume
+from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data import mni_grid, read_table, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.data.label_table import pairs_of_sides
@@ -34,9 +35,9 @@ def image():
     return np.random.default_rng(0).gamma(20, 300.0, SHAPE).astype(np.float32)
 
 
-def measured(image, place, lines=None, **options):
+def measured(image, place, equations=None, **options):
     processing = Processing(atlases=(AtlasChoice("DesikanKilliany"),), **options)
-    return measure_atlases(image, place, processing=processing, lines=lines or {})
+    return measure_atlases(image, place, processing=processing, equations=equations or {})
 
 
 def test_every_column_of_the_dictionary_is_there_for_every_region(image):
@@ -107,7 +108,9 @@ def test_without_a_t1w_such_a_reference_is_not_guessed(image):
 
 
 def test_the_line_of_a_reference_gives_its_centiloids_only(image):
-    columns = measured(image, space(), {"cg": (100.0, -50.0)}).columns["Centiloid"]
+    columns = measured(image, space(), {"cg": Equation(100.0, -50.0, "cg", "", "", 0)}).columns[
+        "Centiloid"
+    ]
     assert columns["centiloid_cg"] == [100.0 * ratio - 50.0 for ratio in columns["suvr_cg"]]
     assert columns["centiloid_wc"] == [None] * 5
 
@@ -198,7 +201,7 @@ def test_the_margin_of_an_own_atlas_is_not_measured(image, tmp_path):
     save_volume(path, Volume(own.labels.astype(np.int16), mni_grid(2).affine))
     choice = AtlasChoice("Own", path, erode_mm=2.0)
     found = measure_atlases(
-        image, space(), processing=Processing(atlases=(choice,)), lines={}
+        image, space(), processing=Processing(atlases=(choice,)), equations={}
     ).columns["Own"]
     mask = own.labels == 8  # Left-Cerebellum-Cortex
     inner = ndimage.distance_transform_edt(mask, sampling=2.0) > 2

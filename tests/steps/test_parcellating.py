@@ -85,7 +85,7 @@ def test_suvrs_are_the_means_of_numpy(heads):
         own, flags = head.accepted(head.path)
         assert flags == ()
         pet = np.random.default_rng(3).gamma(20, 300, head.labels.shape).astype(np.float32)
-        found = measure_atlases(pet, head.space(), processing=own, lines={})
+        found = measure_atlases(pet, head.space(), processing=own, equations={})
         table = found.columns["FreeSurferDK"]
         cbl = pet[np.isin(head.labels, (8, 47))].astype(float).mean()
         assert found.references["cbl"].mean == cbl

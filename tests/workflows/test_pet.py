@@ -19,6 +19,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.interfaces.pet import Quantify, RatioImages, TimeAverage
 from bidsapp.interfaces.store import fetch_volume, keep_volume
 from bidsapp.settings import Filters, Interval, Processing
+from bidsapp.steps.quantifying import Quantification
 from bidsapp.workflows.pet import average_frames
 from bidsapp.workflows.sidecars import Sidecars
 from bidsapp.workflows.wiring import Flow
@@ -77,11 +78,13 @@ def quantify(pet: str, tracer: str = "FBB", cutoffs=(), **options):
     processing = Processing(**options)
     node = Quantify(
         pet=pet,
-        tracer=tracer,
-        scale=Pipeline(processing, tracer).scale(),
-        cutoffs=list(cutoffs),
-        interval=processing.interval,
         source=SOURCE,
+        how=Quantification(
+            tracer,
+            Pipeline(processing, tracer).scale(),
+            cutoffs=cutoffs,
+            interval=processing.interval,
+        ),
     )
     return node.run().outputs
 
