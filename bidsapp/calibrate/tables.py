@@ -125,7 +125,7 @@ def read_people(path: Path) -> list[Person]:
         Person(
             name=row[person],
             is_young=is_young(row[person], row[group] if group else ""),
-            suvr=_values(row, suvr, path),
+            suvr=_values(row, suvr, path, suvr_of),
             cl=_values(row, cl, path, number_of),
         )
         for row in rows
@@ -297,8 +297,8 @@ def _wide_pairs(
                 name=row[person],
                 is_young=is_young(row[person], row[group] if group else ""),
                 tracer=code,
-                pib=_values(row, pib, path),
-                other=_values(row, other, path),
+                pib=_values(row, pib, path, suvr_of),
+                other=_values(row, other, path, suvr_of),
                 pib_cl=_number(row[pib_cl], path, pib_cl) if pib_cl else None,
                 other_cl=_number(row[other_cl], path, other_cl) if other_cl else None,
             )
@@ -315,7 +315,7 @@ def _long_pairs(rows: Sequence[Row], path: Path, asked: str | None) -> list[Pair
     young: dict[str, bool] = {}
     strangers: set[str] = set()
     for row in rows:
-        code, values = _code(row[tracer]), _values(row, suvr, path)
+        code, values = _code(row[tracer]), _values(row, suvr, path, suvr_of)
         if code is None and row[tracer]:
             if not named_tracers(row[tracer]).understood:
                 tracer_code(row[tracer], f"{path}: {row[person]}")
@@ -372,17 +372,10 @@ def _by_reference(rows: Sequence[Row], key: str) -> dict[str, str]:
 
 
 def _values(
-    row: Row,
-    columns: Mapping[str, str],
-    path: Path,
-    of: Callable[[str, str], float] | None = None,
+    row: Row, columns: Mapping[str, str], path: Path, read: Callable[[str, str], float]
 ) -> dict[str, float]:
-    """Numbers of the columns, SUVRs unless `of` reads them, where there are some."""
-    return {
-        ref: (of or suvr_of)(row[name], f"{path}: {name}")
-        for ref, name in columns.items()
-        if row[name]
-    }
+    """Numbers by reference region, of the columns in which the row has one."""
+    return {ref: read(row[name], f"{path}: {name}") for ref, name in columns.items() if row[name]}
 
 
 def _number(text: str, path: Path, column: str) -> float | None:

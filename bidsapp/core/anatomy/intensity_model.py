@@ -21,10 +21,13 @@ class IntensityModel:
 
     Attributes
     ----------
-    low, high : ends of the histogram, bias-corrected intensity
+    low : lower end of the histogram, bias-corrected intensity
+    high : upper end of the histogram, bias-corrected intensity
     counts : voxels per bin of equal width
-    tissue : ``GM``, ``WM``, ``CSF`` or ``other``, by Gaussian
-    mean, sd, share : of each Gaussian; shares are together one
+    tissue : of each Gaussian: ``GM``, ``WM``, ``CSF`` or ``other``
+    mean : of each Gaussian, bias-corrected intensity
+    sd : standard deviation of each Gaussian, bias-corrected intensity
+    share : of each Gaussian in the voxels; shares add up to one
     """
 
     low: float
