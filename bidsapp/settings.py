@@ -57,10 +57,7 @@ class PvcMethod(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """Which part of the dataset to process, who are controls, A+ and T+; empty means all.
-
-    Labels without prefix. None for the cut-offs and days of the tables.
-    """
+    """Which part of the dataset to process; empty means all. Labels without prefix."""
 
     participant: tuple[str, ...] = ()
     session: tuple[str, ...] = ()
@@ -68,13 +65,6 @@ class Filters:
     rec: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
-    controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
-    leave_out_rejected: bool = False
-    amyloid_cutoff: float | None = None  # --amyloid-cutoff, CL; A+ above
-    tau_cutoff: tuple[str | None, float] | None = (
-        None  # --tau-cutoff, region and CenTauRz; T+ above
-    )
-    pair_days: float | None = None  # --pair-days, longest between an amyloid and a tau scan
 
     def unmatched(self, is_there: Callable[[Filters], bool]) -> list[str]:
         """Labels that nothing has, a sentence each: typing errors beside labels that are there.
@@ -98,6 +88,20 @@ class Filters:
             **{f"--run-label {one}": Filters(run=(one,)) for one in self.run},
         }
         return [f"{asked}: no PET has it" for asked, one in alone.items() if not is_there(one)]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """How the group level takes scans together; None for what the tables of the package say."""
+
+    controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
+    leave_out_rejected: bool = False
+    amyloid_cutoff: float | None = None  # --amyloid-cutoff, CL; A+ above
+    tau_cutoff: tuple[str | None, float] | None = None  # --tau-cutoff, region, CenTauRz; T+ above
+    pair_days: float | None = None  # --pair-days, longest between an amyloid and a tau scan
+
+
+USUAL_STUDY = StudyOptions()
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,7 @@ class Settings:
     level: Level
     work_dir: Path
     filters: Filters = Filters()
+    study: StudyOptions = USUAL_STUDY
     ratings: tuple[Path, ...] = ()  # of readers, for the group level
     dicom: DicomInput | None = None
     processing: Processing = Processing()

@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp.options.option_table import OPTIONS, PROCESSING
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Filters, Processing, ReferenceChoice
+from bidsapp.settings import (
+    TEMPLATE_SPACE,
+    AtlasChoice,
+    Filters,
+    Processing,
+    ReferenceChoice,
+    StudyOptions,
+)
 
-# How filters that are no list of labels are told; a file by what it holds.
-_FILTER_WORDS: dict[str, Callable[[Any], list[str]]] = {
+# How options of the group level that are no list of labels are told; a file by what it holds.
+_GROUP_WORDS: dict[str, Callable[[Any], list[str]]] = {
     "bids_filters": lambda content: [json.dumps(content, sort_keys=True)],
     "controls": lambda pair: ["=".join(pair)],
     "leave_out_rejected": lambda asked: [],
@@ -68,22 +75,25 @@ def command(processing: Processing) -> str:
     return shlex.join(["centipet", "BIDS_DIR", "OUTPUT_DIR", "participant", *options(processing)])
 
 
-def group_command(filters: Filters) -> str:
+def group_command(filters: Filters, study: StudyOptions) -> str:
     """The command line of the group level with its labels, for a shell.
 
     Parameters
     ----------
-    filters : labels and tables of the group level
+    filters : labels
+    study : options of the group level
 
     Returns
     -------
     str
     """
     typed = ["centipet", "BIDS_DIR", "OUTPUT_DIR", "group"]
+    parts: dict[str, Any] = {"filters": filters, "study": study}
     for option in OPTIONS:
-        value = getattr(filters, option.field) if option.keeps.startswith("filters.") else None
+        part = parts.get(option.keeps.rpartition(".")[0])
+        value = None if part is None else getattr(part, option.field)
         if value is not None and value is not False and value not in ((), {}):
-            typed += [option.flag, *_FILTER_WORDS.get(option.field, list)(value)]
+            typed += [option.flag, *_GROUP_WORDS.get(option.field, list)(value)]
     return shlex.join(typed)
 
 

@@ -166,9 +166,8 @@ def _level(settings: Settings, progress: Progress) -> int:
         from bidsapp.group.absent import unknown_people
         from bidsapp.group.collect import run_group
 
-        for path in run_group(
-            settings.output_dir, settings.filters, settings.ratings, settings.bids_dir
-        ):
+        given = settings.filters, settings.ratings, settings.bids_dir, settings.study
+        for path in run_group(settings.output_dir, *given):
             if path.parent == settings.output_dir:  # figures need not be named one by one
                 progress.say(f"{path}")
         unknown = unknown_people(settings.output_dir, settings.filters)  # told among the warnings

@@ -29,6 +29,7 @@ from bidsapp.settings import (
     Processing,
     Resources,
     Settings,
+    StudyOptions,
 )
 
 _NOTHING = (
@@ -283,6 +284,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         output_dir=options.output_dir,
         level=level,
         filters=Filters(**kept["filters"]),
+        study=StudyOptions(**kept["study"]),
         dicom=dicom,
         processing=Processing(**kept["processing"]),
         resources=Resources(**kept["resources"]),

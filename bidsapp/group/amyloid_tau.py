@@ -16,7 +16,7 @@ from bidsapp.group.tables import Row
 from bidsapp.group.visits import moment
 from bidsapp.grouping import grouped
 from bidsapp.plain import count
-from bidsapp.settings import Filters
+from bidsapp.settings import StudyOptions
 
 CELLS = ("A+T+", "A+T-", "A-T+", "A-T-")
 _WORDS = {"+": "positive", "-": "negative"}  # a cell that begins with a sign looks like a formula
@@ -40,12 +40,12 @@ class StatusRule:
     days: float
 
     @classmethod
-    def of_filters(cls, filters: Filters) -> StatusRule:
+    def of_options(cls, options: StudyOptions) -> StatusRule:
         """Cut-offs and time given by the user, else those of the tables.
 
         Parameters
         ----------
-        filters : options of the group level
+        options : of the group level
 
         Returns
         -------
@@ -57,15 +57,15 @@ class StatusRule:
             The region is none of the tau volumes.
         """
         amyloid, tau = read_table("cohort")["amyloid_tau"], read_table("tau")["cutoff"]
-        region, centaurz = filters.tau_cutoff or (None, tau["centaurz"])
+        region, centaurz = options.tau_cutoff or (None, tau["centaurz"])
         if region is not None and region not in tau_regions():
             raise UsageError(f"--tau-cutoff {region}: give one of {', '.join(tau_regions())}")
-        cutoff = filters.amyloid_cutoff
+        cutoff = options.amyloid_cutoff
         return cls(
             centiloid=amyloid["centiloid"] if cutoff is None else cutoff,
             region=region or tau["region"],
             centaurz=centaurz,
-            days=filters.pair_days or amyloid["days"],
+            days=options.pair_days or amyloid["days"],
         )
 
     @property

@@ -54,7 +54,7 @@ from bidsapp.record import ScanRecord, find_records
 from bidsapp.record.tracers import using_tracers_of
 from bidsapp.report.figure import save_figures
 from bidsapp.report.study_methods import cohort_methods, reading
-from bidsapp.settings import Filters
+from bidsapp.settings import USUAL_STUDY, Filters, StudyOptions
 
 _LOG = logging.getLogger(__name__)
 _BUSY = "another group run is processing this dataset: waiting until it ends"
@@ -88,6 +88,7 @@ def run_group(
     filters: Filters,
     ratings: Sequence[Path] = (),
     bids_dir: Path | None = None,
+    options: StudyOptions = USUAL_STUDY,
 ) -> list[Path]:
     """Write the group tables, their dictionaries, the page and its figures, from records alone.
 
@@ -97,6 +98,7 @@ def run_group(
     filters : which scans; empty for all
     ratings : tables of ratings, which join those that the dataset has
     bids_dir : raw dataset, to tell what it has no more; it need not exist
+    options : how scans are taken together
 
     Returns
     -------
@@ -114,7 +116,7 @@ def run_group(
     """
     with one_at_a_time(output_dir):
         remove_leftovers(output_dir, ())
-        return _collect(output_dir, filters, ratings, bids_dir)
+        return _collect(output_dir, filters, ratings, bids_dir, options)
 
 
 @contextmanager
@@ -146,7 +148,11 @@ def one_at_a_time(output_dir: Path) -> Iterator[None]:
 
 
 def _collect(
-    output_dir: Path, filters: Filters, given: Sequence[Path], bids_dir: Path | None
+    output_dir: Path,
+    filters: Filters,
+    given: Sequence[Path],
+    bids_dir: Path | None,
+    options: StudyOptions,
 ) -> list[Path]:
     records = find_records(output_dir)
     if not records:
@@ -154,7 +160,8 @@ def _collect(
             f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level first"
         )
     with using_tracers_of(records):
-        return _tabulate(output_dir, records, filters, given, vanished(records, bids_dir))
+        gone = vanished(records, bids_dir)
+        return _tabulate(output_dir, records, filters, given, gone, options)
 
 
 def _tabulate(
@@ -163,6 +170,7 @@ def _tabulate(
     filters: Filters,
     given: Sequence[Path],
     gone: Sequence[str],
+    options: StudyOptions,
 ) -> list[Path]:
     wanted = [record for record in records if is_wanted(record, filters)]
     unknown = unknown_people(output_dir, filters)
@@ -173,7 +181,7 @@ def _tabulate(
             f"file; give labels as they appear in the file names{hint}"
         )
     ratings = _ratings(output_dir, given)
-    cohort = cohort_of(output_dir, wanted, filters, states(output_dir, records, ratings))
+    cohort = cohort_of(output_dir, wanted, options, states(output_dir, records, ratings))
     mixture = mixture_warnings(wanted)
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
@@ -190,7 +198,7 @@ def _tabulate(
         written += _write_table(output_dir / f"{table.name}.tsv", table)
     figures = group_figures(cohort.study)
     methods = cohort_methods(
-        wanted, mixture, _read(cohort, filters), cohort.study.amyloid_tau.sentence,
+        wanted, mixture, _read(cohort, options), cohort.study.amyloid_tau.sentence,
         [_automatic(row["flags"]) for row in cohort.study.rows],
     )  # fmt: skip
     written.append(write_text(output_dir / "group_methods.md", methods.as_markdown()))
@@ -201,8 +209,8 @@ def _tabulate(
     manifest, sources = output_dir / "group_manifest.json", [record.path for record in wanted]
     provenance = {
         "Version": __version__,
-        "Command": group_command(filters),
-        "Options": asdict(filters),
+        "Command": group_command(filters, options),
+        "Options": asdict(filters) | asdict(options),
     }
     written.append(write_manifest(manifest, output_dir, written, sources, **provenance))
     return written
@@ -238,29 +246,29 @@ def _automatic(flags: str | None) -> list[str]:
     return [code for code in codes if not code.startswith(("rated-", "rating"))]
 
 
-def _read(cohort: Cohort, filters: Filters) -> str:
+def _read(cohort: Cohort, options: StudyOptions) -> str:
     """Sentences of the methods text about ratings; empty without any."""
     counting = [rating for rating, state in cohort.ratings if state == COUNTS]
     return reading(
         [row["rating"] for row in cohort.study.rows],
         len({rating.rater for rating in counting}),
-        left_out=filters.leave_out_rejected,
+        left_out=options.leave_out_rejected,
     )
 
 
 def cohort_of(
     output_dir: Path,
     records: Sequence[ScanRecord],
-    filters: Filters,
+    options: StudyOptions,
     ratings: Sequence[tuple[Rating, str]],
 ) -> Cohort:
-    """Collect the input of the tables, for the scans that the filters select.
+    """Collect the input of the tables.
 
     Parameters
     ----------
     output_dir : root of the derivative dataset
     records : scans
-    filters : options of the group level
+    options : of the group level
     ratings : of readers, with their state
 
     Returns
@@ -268,7 +276,7 @@ def cohort_of(
     Cohort
     """
     rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
-    analysed = study(records, rows, filters)
+    analysed = study(records, rows, options)
     return Cohort(output_dir, records, analysed, read_facts(output_dir), ratings)
 
 

@@ -25,7 +25,7 @@ from bidsapp.group.visits import Visits, all_visits
 from bidsapp.grouping import grouped
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
-from bidsapp.settings import Filters
+from bidsapp.settings import StudyOptions
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ByReference:
 def study(
     records: Sequence[ScanRecord],
     rows: Sequence[Row],
-    filters: Filters,
+    options: StudyOptions,
 ) -> Study:
     """Analyse all scans together.
 
@@ -105,14 +105,14 @@ def study(
     ----------
     records : scans
     rows : of ``group_centiloid.tsv``, in the same order
-    filters : who are controls, A+ and T+, and whether scans that readers rejected are kept out of
+    options : who are controls, A+ and T+, and whether scans that readers rejected are kept out of
         everything but the rows and the findings
 
     Returns
     -------
     Study
     """
-    leave_out_rejected = filters.leave_out_rejected
+    leave_out_rejected = options.leave_out_rejected
     courses = all_visits(rows)
     findings = [
         *duplicates(records, rows), *implausible(rows, courses), *shifted_dates(records)
@@ -132,8 +132,8 @@ def study(
         findings=findings,
         scores=scored,
         sites=site_rows(counted, scored),
-        cutoffs=cutoffs(counted, filters.controls),
-        amyloid_tau=amyloid_tau(counted, StatusRule.of_filters(filters)),
+        cutoffs=cutoffs(counted, options.controls),
+        amyloid_tau=amyloid_tau(counted, StatusRule.of_options(options)),
         references={
             name: _by_reference(by_reference(counted, records, name), courses)
             for name in (other_references(rows, records) if courses else ())

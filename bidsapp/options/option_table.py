@@ -164,7 +164,7 @@ def option_of(flag: str) -> Option:
     return next(option for option in OPTIONS if flag in option.flags)
 
 
-# Fields of `bidsapp.settings.Filters` that tables alone rest on.
+# Fields of `bidsapp.settings.StudyOptions` that tables alone rest on.
 _OF_TABLES = ("controls", "amyloid_cutoff", "tau_cutoff", "pair_days")
 
 
@@ -185,7 +185,7 @@ def idle_options(given: settings.Settings) -> list[str]:
         names = [name for name in PROCESSING if name != "tracer_file"]  # of records that are read
         reason = "used only at the participant level, whose results are read as they are"
     else:
-        part, names = given.filters, [*_OF_TABLES]
+        part, names = given.study, [*_OF_TABLES]
         reason = "used only at the group level"
     usual = type(part)()
     flags = {option.field: option.flag for option in OPTIONS if option.keeps}

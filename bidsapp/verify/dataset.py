@@ -21,7 +21,7 @@ from bidsapp.record.tracers import using_tracers_of
 from bidsapp.verify.curves import check_curves
 from bidsapp.verify.differences import How
 from bidsapp.verify.file_hashes import Findings, check_hashes, foreign, read_sealed
-from bidsapp.verify.group_tables import check_group_tables, check_scan_tables, group_filters
+from bidsapp.verify.group_tables import check_group_tables, check_scan_tables, group_options
 from bidsapp.verify.numbers import StoredScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
@@ -147,8 +147,8 @@ def check_rest(
                 _telling(_GROUP_MANIFEST, _UNMADE, findings, output_dir),
                 using_tracers_of(records),
             ):
-                filters = group_filters(manifest.get("Options"))
-                check_group_tables(output_dir, records, filters, findings)
+                asked = group_options(manifest.get("Options"))
+                check_group_tables(output_dir, records, asked, findings)
     _check_mixture(records, findings)
     named = {name for record in records for name in record.provenance.outputs or ()}
     known = {*named, *scans.files, *findings.files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bidsapp.group.select import is_wanted
 from bidsapp.group.tables import Row
 from bidsapp.io.tsv import cell
 from bidsapp.record import ScanRecord
-from bidsapp.settings import Filters
+from bidsapp.settings import Filters, StudyOptions
 from bidsapp.verify.differences import How, unlike_cells
 from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.numbers import read_rows
@@ -24,7 +25,10 @@ _MOST_TOLD = 100  # differences of one table; an older table differs everywhere
 
 
 def check_group_tables(
-    output_dir: Path, records: Sequence[ScanRecord], filters: Filters, findings: Findings
+    output_dir: Path,
+    records: Sequence[ScanRecord],
+    asked: tuple[Filters, StudyOptions],
+    findings: Findings,
 ) -> None:
     """Compare every table with what the records of its scans give today.
 
@@ -32,12 +36,13 @@ def check_group_tables(
     ----------
     output_dir : root of the dataset
     records : all of it
-    filters : of the run that made the tables
+    asked : filters and options of the run that made the tables
     findings : told what differs
     """
+    filters, options = asked
     wanted = [record for record in records if is_wanted(record, filters)]
     ratings = states(output_dir, records, latest(stored(output_dir)[0]))
-    for table in group_tables(cohort_of(output_dir, wanted, filters, ratings)):
+    for table in group_tables(cohort_of(output_dir, wanted, options, ratings)):
         _check_table(output_dir, table.name, table.columns, table.rows, findings)
 
 
@@ -55,8 +60,8 @@ def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], findings:
         _check_table(output_dir, name.removesuffix(".tsv"), columns, rows, findings)
 
 
-def group_filters(options: Any) -> Filters:
-    """Filters of the run that made the tables, as its manifest tells them.
+def group_options(options: Any) -> tuple[Filters, StudyOptions]:
+    """Filters and options of the run that made the tables, as its manifest tells them.
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ def group_filters(options: Any) -> Filters:
 
     Returns
     -------
-    Filters
+    (Filters, StudyOptions)
 
     Raises
     ------
@@ -72,7 +77,10 @@ def group_filters(options: Any) -> Filters:
         It tells something else.
     """
     try:
-        return Filters(**tupled(options))
+        labels = tupled(options)
+        names = [field.name for field in fields(StudyOptions) if field.name in labels]
+        study = {name: labels.pop(name) for name in names}
+        return Filters(**labels), StudyOptions(**study)
     except (AttributeError, TypeError) as error:
         raise BadDataError(f"Options cannot be read ({error})") from error
 

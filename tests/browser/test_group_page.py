@@ -20,7 +20,7 @@ from bidsapp.io.hashes import file_hash
 from bidsapp.record import find_records
 from bidsapp.report.participant import write_page
 from bidsapp.report.study_methods import cohort_methods
-from bidsapp.settings import Filters
+from bidsapp.settings import Filters, StudyOptions
 
 pytestmark = pytest.mark.slow
 
@@ -243,7 +243,7 @@ def test_two_thousand_scans_open_within_two_seconds(visit, tmp_path):
         record = finished_record(entities, suvr_wc=1 + number / 2500, site=f"site {number % 30}")
         record["participant"] = {"age": str(60 + number % 31 / 2), "sex": "FM"[number % 3 > 0]}
         write(tmp_path, record, entities)
-    made = cohort_of(tmp_path, find_records(tmp_path), Filters(), ())
+    made = cohort_of(tmp_path, find_records(tmp_path), StudyOptions(), ())
     figures, methods = group_figures(made.study), cohort_methods(made.records)
     text = group_page(made.study, [], figures, methods)
     page = write_text(tmp_path / "group_centiloid.html", text)

@@ -323,7 +323,7 @@ def test_senseless_models_are_refused(options):
 
 def test_controls_are_a_column_and_a_value():
     settings = parse(["/tmp/in", "/tmp/out", "group", "--controls", "diagnosis = young control"])
-    assert settings.filters.controls == ("diagnosis", "young control")
+    assert settings.study.controls == ("diagnosis", "young control")
     for wrong in ("diagnosis", "=x", "diagnosis="):
         with pytest.raises(UsageError, match="COLUMN=VALUE"):
             parse(["/tmp/in", "/tmp/out", "group", "--controls", wrong])

@@ -10,7 +10,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.errors import UsageError
 from bidsapp.group.amyloid_tau import StatusRule, amyloid_tau
 from bidsapp.group.collect import run_group
-from bidsapp.settings import Filters
+from bidsapp.settings import Filters, StudyOptions
 
 RULE = StatusRule(centiloid=24.4, region="universal", centaurz=2.0, days=365.0)
 NO_TAU = {"centaurz_universal": None, "centaur_universal": None}
@@ -101,18 +101,18 @@ def test_a_cohort_without_tau_has_no_table_and_tau_left_out_makes_none():
 
 
 def test_cut_offs_come_from_the_user_or_the_tables():
-    usual = StatusRule.of_filters(Filters())
+    usual = StatusRule.of_options(StudyOptions())
     assert (usual.centiloid, usual.region, usual.centaurz, usual.days) == (
         24.4,
         "universal",
         2,
         365,
     )
-    own = Filters(amyloid_cutoff=0.0, tau_cutoff=("frontal", -1.0), pair_days=90.0)
-    assert StatusRule.of_filters(own) == StatusRule(0.0, "frontal", -1.0, 90.0)
-    assert StatusRule.of_filters(Filters(tau_cutoff=(None, 3.0))).region == "universal"
+    own = StudyOptions(amyloid_cutoff=0.0, tau_cutoff=("frontal", -1.0), pair_days=90.0)
+    assert StatusRule.of_options(own) == StatusRule(0.0, "frontal", -1.0, 90.0)
+    assert StatusRule.of_options(StudyOptions(tau_cutoff=(None, 3.0))).region == "universal"
     with pytest.raises(UsageError, match="--tau-cutoff hippocampus: give one of universal"):
-        StatusRule.of_filters(Filters(tau_cutoff=("hippocampus", 2.0)))
+        StatusRule.of_options(StudyOptions(tau_cutoff=("hippocampus", 2.0)))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,8 @@ def test_the_tables_and_the_page_have_the_true_counts(cohort):
 
 
 def test_another_cut_off_moves_people_and_is_in_the_rows(cohort):
-    run_group(cohort, Filters(amyloid_cutoff=100.0, tau_cutoff=("meta_temporal", 0.5)))
+    own = StudyOptions(amyloid_cutoff=100.0, tau_cutoff=("meta_temporal", 0.5))
+    run_group(cohort, Filters(), options=own)
     rows = table_rows(cohort / "group_amyloid_tau.tsv")
     assert {row["amyloid"] for row in rows} == {"negative", "n/a"}
     assert {(row["amyloid_cutoff"], row["tau_region"], row["tau_cutoff"]) for row in rows} == {

@@ -15,7 +15,7 @@ from bidsapp.group.collect import run_group
 from bidsapp.group.ratings import read_ratings
 from bidsapp.io.hashes import file_hash
 from bidsapp.record import find_records
-from bidsapp.settings import Filters
+from bidsapp.settings import Filters, StudyOptions
 from bidsapp.verify.file_hashes import Findings
 from bidsapp.verify.group_tables import check_group_tables
 
@@ -108,7 +108,7 @@ def test_rejected_scans_are_left_out_when_asked_only(cohort):
     run_group(cohort, Filters(), [table])
     whole = {name: (cohort / name).read_text() for name in ("group_sites.tsv", "group_methods.md")}
     assert "not left out" in whole["group_methods.md"]
-    run_group(cohort, Filters(leave_out_rejected=True))
+    run_group(cohort, Filters(), options=StudyOptions(leave_out_rejected=True))
     rows = rows_of(cohort)
     assert float(rows["sub-09"]["centiloid"]) > 100 and rows["sub-09"]["rating"] == "reject"
     methods = (cohort / "group_methods.md").read_text()
@@ -123,7 +123,7 @@ def test_rejected_scans_are_left_out_when_asked_only(cohort):
 def test_statistics_without_a_rejected_scan_are_those_of_a_study_that_never_had_it(cohort):
     """But for the number of its scans."""
     table = said(cohort, ("sub-09_trc-FBB", "reject", "AB", "n/a", "2026-01-01"))
-    run_group(cohort, Filters(leave_out_rejected=True), [table])
+    run_group(cohort, Filters(), [table], options=StudyOptions(leave_out_rejected=True))
     left = rows_of(cohort, "group_cutoffs") if (cohort / "group_cutoffs.tsv").exists() else {}
     site = next(row for row in table_rows(cohort / "group_sites.tsv") if row["site"] == "B")
     for path in cohort.glob("sub-09/**/*.json"):
@@ -174,10 +174,10 @@ def test_the_command_line(cohort, capsys):
     typed = ["bids", str(cohort), "group", "--ratings", str(table), "--leave-out-rejected"]
     assert main(typed) == 0
     assert "group_ratings.tsv" in capsys.readouterr().out
-    found, asked = Findings(), Filters(leave_out_rejected=True)
-    check_group_tables(cohort, find_records(cohort), asked, found)
+    found, asked = Findings(), StudyOptions(leave_out_rejected=True)
+    check_group_tables(cohort, find_records(cohort), (Filters(), asked), found)
     assert not found.differences
-    check_group_tables(cohort, find_records(cohort), Filters(), found)
+    check_group_tables(cohort, find_records(cohort), (Filters(), StudyOptions()), found)
     assert found.differences  # without the option the sites are others
     for flag in (["--ratings", str(table)], ["--leave-out-rejected"]):
         with pytest.raises(UsageError, match="group level"):

@@ -28,7 +28,7 @@ from bidsapp.group.tables import centiloid_rows
 from bidsapp.group.visits import all_visits, first_scans
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.model import Provenance
-from bidsapp.settings import Filters
+from bidsapp.settings import Filters, StudyOptions
 
 # ------------------------------------------------------------------------------------ mixed model
 
@@ -360,7 +360,8 @@ def test_a_study_on_disk(tmp_path):
     record = finished_record(entities)
     record["provenance"] |= {"inputs": {"pet": "same", "t1w": "u"}}
     write(tmp_path, record, entities)
-    written = {path.name for path in run_group(tmp_path, Filters(controls=("group", "hc")))}
+    controls = StudyOptions(controls=("group", "hc"))
+    written = {path.name for path in run_group(tmp_path, Filters(), options=controls)}
     assert {"group_change.tsv", "group_change.json", "group_findings.tsv", "group_model.tsv",
             "group_sites.tsv", "group_cutoffs.tsv"} <= written  # fmt: skip
     assert "group_slopes.tsv" not in written

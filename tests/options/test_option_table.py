@@ -12,11 +12,20 @@ from bidsapp.cli.parser import parse
 from bidsapp.data.literature import references
 from bidsapp.errors import UsageError
 from bidsapp.options.option_table import OPTIONS, PROCESSING, idle_options
-from bidsapp.settings import DicomInput, Filters, Processing, Resources, Settings
+from bidsapp.settings import DicomInput, Filters, Processing, Resources, Settings, StudyOptions
 from bidsapp.verify.options import known_options
 
 # Kept under another name or in two places, see `bidsapp.cli.parser`.
-_BESIDES = {"bids_dir", "output_dir", "level", "filters", "dicom", "processing", "resources"}
+_BESIDES = {
+    "bids_dir",
+    "output_dir",
+    "level",
+    "filters",
+    "dicom",
+    "processing",
+    "resources",
+    "study",
+}
 _TYPED = {  # another value than the standard one for every option that needs no file
     "--window": ["30", "50.5"], "--allow-off-window": [], "--no-motion-correction": [],
     "--smooth": ["4"], "--voi-resolution": ["1"],
@@ -42,7 +51,7 @@ _FILES = {
 
 
 @pytest.mark.parametrize(("part", "kind", "besides"), [
-    ("filters", Filters, set()), ("resources", Resources, set()),
+    ("filters", Filters, set()), ("study", StudyOptions, set()), ("resources", Resources, set()),
     ("processing", Processing, set()), ("dicom", DicomInput, {"metadata", "dry_run"}),
     ("", Settings, _BESIDES),
 ])  # fmt: skip
@@ -95,8 +104,8 @@ def test_filters_are_told_as_they_are_typed(tmp_path):
     file = tmp_path / "filter.json"
     file.write_text('{"pet": {"run": 2}}')
     typed = ["--participant-label", "01", "02", "--run-label", "1", "--controls", "group=young"]
-    filters = parse(["/data", "/out", "group", *typed, "--bids-filter-file", str(file)]).filters
-    line = group_command(filters)
+    given = parse(["/data", "/out", "group", *typed, "--bids-filter-file", str(file)])
+    line = group_command(given.filters, given.study)
     assert line.startswith("centipet BIDS_DIR OUTPUT_DIR group --participant-label 01 02 --run")
     assert line.endswith("""--bids-filter-file '{"pet": {"run": 2}}' --controls group=young""")
 
@@ -109,8 +118,8 @@ def test_filters_are_told_as_they_are_typed(tmp_path):
     ],
 )
 def test_cutoffs_of_participants_are_told_as_they_are_typed(typed):
-    filters = parse(["/data", "/out", "group", *typed]).filters
-    assert group_command(filters).split()[4:] == typed
+    given = parse(["/data", "/out", "group", *typed])
+    assert group_command(given.filters, given.study).split()[4:] == typed
 
 
 def test_phrases_cite_what_there_is_and_every_choice_has_one():
