@@ -3,7 +3,7 @@
     python tests/benchmarks/run_time.py [BIDS_DIR] [--participant LABEL] [--nprocs N]
 
 Runs the installed ``centipet`` on one participant of ``BIDS_DIR``, in a fresh folder; without
-``BIDS_DIR`` on the demo's phantom, which is made and converted first and not counted. Prints wall
+``BIDS_DIR`` on the demo's phantom, which is made first and not counted. Prints wall
 time, processor time and the peak memory of the whole process tree, sampled ten times a second;
 and, since seconds of one machine say little about another, both times in units of a fixed piece of
 NumPy work, measured before and after in one thread, with the name of the machine.
@@ -27,9 +27,9 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 import bidsapp
-from bidsapp.cli.demo import TRACER, phantom_of
-from bidsapp.data.tracers import tracers
-from bidsapp.demo.dicom_writer import PARTICIPANT, write_study
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
+from phantom_dataset import write_phantom
 
 INTERVAL_S = 0.1
 CENTIPET = [sys.executable, "-m", "bidsapp"]
@@ -122,18 +122,6 @@ def machine() -> str:
     return f"{model}, {cores} cores"
 
 
-def phantom_dataset(folder: Path) -> Path:
-    """Make the demo's phantom and convert it to BIDS below ``folder``."""
-    write_study(folder / "dicom", phantom_of(60.0, tracers()[TRACER]))
-    bids = folder / "bids"
-    subprocess.run(
-        [*CENTIPET, bids, folder / "unused", "participant", "--convert-only", "--dicom-dir",
-         folder / "dicom", "--work-dir", folder / "unused-work"],
-        check=True,
-    )  # fmt: skip
-    return bids
-
-
 def main() -> None:
     """Measure one participant and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -143,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="centipet-run-time-") as name:
         folder = Path(name)
-        bids = options.bids_dir or phantom_dataset(folder)
+        bids = options.bids_dir or write_phantom(folder / "bids")
         label = options.participant or min(path.name for path in bids.glob("sub-*"))
         unit = yardstick_s()
         compile_dir(Path(bidsapp.__file__).parent, quiet=1)  # as pip does where it installs
@@ -156,7 +144,7 @@ def main() -> None:
     rows = {
         "machine": machine(),
         "fixed NumPy work": f"{unit:.3f} s",
-        "participant": label if options.bids_dir else f"sub-{PARTICIPANT} (demo)",
+        "participant": label if options.bids_dir else f"{label} (demo)",
         "processes asked for": options.nprocs,
         "processes seen": usage.peak_processes,
         "wall time": f"{usage.wall_s:.1f} s, {usage.wall_s / unit:.0f} times the fixed work",

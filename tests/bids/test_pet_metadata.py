@@ -77,7 +77,9 @@ def test_without_decay_correction_there_is_no_reference_time(pet_sidecar):
     assert (timing.decay_corrected, timing.decay_reference_s) == (False, None)
 
 
-@pytest.mark.parametrize("text", ["", None, "10:00", "25:00:00", "ten", 36000, "10:00:00:00"])
+@pytest.mark.parametrize(
+    "text", ["", None, "10:00", "24:00:00", "10:60:00", "10:00:60", "ten", 36000, "10:00:00:00"]
+)
 def test_what_is_no_clock_time(text):
     assert clock_seconds(text) is None
 

@@ -84,7 +84,10 @@ def test_only_what_counts_in_the_unit_is_scaled(change: dict[str, Any], first: f
 
 
 def test_a_unit_in_which_nothing_fits_is_refused() -> None:
-    for change in ({"FrameDurationUnits": "fortnights"}, {"InjectionStart": -9000000}):
+    for change in (
+        {"FrameDurationUnits": "fortnights"}, {"InjectionStart": -9000000},
+        {"FrameDuration": [0, 0]}, {"InjectionStart": "n/a"},
+    ):  # fmt: skip
         with pytest.raises(BadDataError, match=r"pet\.nii: FrameDurationUnits"):
             timing({**IN_MS, **change}, 1, window_s=FBP)
 
@@ -212,8 +215,21 @@ def test_a_bids_dataset_takes_what_is_stated_and_flags_it(raw: Any, tmp_path: Pa
     assert "stated" not in {flag.code for flag in second.flags}
 
 
-def test_nothing_stated_changes_nothing() -> None:
+def test_what_is_not_stated_stays() -> None:
     assert in_sidecar(PET_SIDECAR, Metadata().merged("*", "sub-1")) == PET_SIDECAR
+    changed = in_sidecar(IN_MS, {"Tracer": "FBP"})
+    assert (changed["FrameDurationUnits"], changed["TracerName"]) == ("ms", "FBP")
+    in_ms = PET_SIDECAR | {"FrameDurationUnits": "ms", "FrameDuration": [600000, 600000]}
+    found = timing(in_sidecar(in_ms, {"FrameDuration": [600, 600]}))
+    assert (found.frame_start_s, found.frame_duration_s) == ((5400, 6000), (600, 600))
+
+
+def test_a_clock_stated_for_one_scan_replaces_that_for_all() -> None:
+    of_all = {"TimeZero": "10:00:00", "InjectionStart": 30, "AttenuationCorrection": "CT"}
+    own = {"InjectionTime": "09:58:00"}
+    stated = Metadata({"*": of_all, "sub-1": own, "sub-2": {"Tracer": "FBP"}})
+    assert stated.merged("*", "sub-1") == {"AttenuationCorrection": "CT", **own}
+    assert stated.merged("*", "sub-2") == {**of_all, "Tracer": "FBP"}
 
 
 def test_a_name_that_no_image_has_is_told(raw, tmp_path):

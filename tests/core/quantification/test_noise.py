@@ -38,13 +38,6 @@ def test_the_error_of_a_mean_counts_every_pair_of_voxels(name):
     assert Noise(1.0, 2.1).of_mean(mask > 0, VOXEL_MM) == pytest.approx(wanted, rel=1e-3)
 
 
-def test_the_error_of_a_mean_is_the_scatter_of_means():
-    rng, mask = np.random.default_rng(0), vois(2)["wc"]
-    means = [field(rng, 2.1)[mask].mean() for _ in range(30)]
-    seen = np.sqrt(np.mean(np.square(means)))
-    assert Noise(1.0, 2.1).of_mean(mask, VOXEL_MM) == pytest.approx(seen, rel=0.35)
-
-
 @pytest.mark.parametrize("sigma_mm", [1.5, 2.5])
 @pytest.mark.parametrize("sd", [0.06, 0.12])
 def test_noise_is_measured_through_anatomy(anatomy, sigma_mm, sd):
@@ -55,6 +48,15 @@ def test_noise_is_measured_through_anatomy(anatomy, sigma_mm, sd):
     for name in ("ctx", "wc"):
         wanted = Noise(sd, sigma_mm).of_mean(vois(2)[name], VOXEL_MM)
         assert found.of_mean(vois(2)[name], VOXEL_MM) == pytest.approx(wanted, rel=0.35)
+
+
+def test_noise_does_not_depend_on_the_unit_nor_on_padding(anatomy):
+    image = anatomy * (1 + 0.06 * field(np.random.default_rng(1), 2.0))
+    mask = vois(2)["ctx"] | vois(2)["wcb"]
+    found = estimate(image, mask, VOXEL_MM)
+    scaled = estimate(np.pad(1e-6 * image, 20), np.pad(mask, 20), VOXEL_MM)
+    assert scaled.relative_sd == pytest.approx(found.relative_sd, rel=1e-3)
+    assert scaled.sigma_mm == pytest.approx(found.sigma_mm)
 
 
 def test_anatomy_alone_is_taken_for_little_noise(anatomy):
