@@ -174,6 +174,8 @@ def test_slopes_by_weighted_least_squares():
     assert bent["flags"] == "not-straight" and bent["slope_sd"] > 3 * found["slope_sd"]
     (undated,) = slope_rows([row("1", str(i), 10.0 + i) for i in range(3)])
     assert undated["slope"] is None and undated["flags"] == "time-unknown"
+    (short,) = slope_rows([row("1", str(i), 10.0 + i, 0.2 * i) for i in range(3)])
+    assert short["slope"] is None and short["flags"] == "interval-short"
 
 
 def with_references(rows, **uptake):

@@ -179,6 +179,9 @@ def test_one_image_saved_again_has_the_same_ratios():
     suvr = (1.5, 1.6, 1.4, 1.1)
     records = [record("a", "x", suvr), record("b", "y", tuple(s * (1 + 1e-8) for s in suvr)),
                record("c", "z", tuple(s * (1 + 1e-4) for s in suvr))]  # fmt: skip
+    again = record("d", "w", tuple(s * (1 + 2e-8) for s in suvr))
+    found = duplicates([*records, again], [*rows, row("3", "a", 10.0)])
+    assert [one.others for one in found] == [(1, 3), (0, 3), (0, 1)]
     found = duplicates(records, rows)
     assert orders(found) == [(0, "duplicate-pet"), (1, "duplicate-pet")]
     assert "to a millionth" in found[0].flag.message
@@ -239,6 +242,7 @@ def contradictions(first, last):
         ({"session_id": "ses-3"}, {}, {"visit-order"}),
         ({"session_id": "ses-screening"}, {"session_id": "ses-baseline"}, set()),
         ({}, {"years": 0.0}, {"same-time"}),
+        ({}, {"years": 0.5}, set()),
     ],
 )
 def test_contradictions_between_visits(first, last, expected):

@@ -97,6 +97,13 @@ def test_a_scan_without_result_has_no_numbers_but_a_reason(tmp_path):
     assert len(list(voi_rows(records))) == 5
 
 
+def test_a_reference_that_was_not_measured_leaves_no_ratio(tmp_path):
+    voi = finished_record({"sub": "01", "trc": "FBB"})["voi"]
+    voi["wc"]["mean"] = None
+    rows = {row["region"]: row for row in voi_rows(cohort(tmp_path, {"voi": voi}))}
+    assert rows["ctx"]["mean"] == voi["ctx"]["mean"] and rows["ctx"]["suvr"] is None
+
+
 def provenance(version="0.1.0", **parameters):
     return {"version": version, "parameters": {"pet_to_t1w": "model", **parameters}}
 

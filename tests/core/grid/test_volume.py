@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from bidsapp.core.grid.volume import mask_box, mask_centre, mask_slices
+from bidsapp.core.grid.volume import Grid, mask_box, mask_centre, mask_slices
+
+
+def test_a_grid_is_the_same_where_voxels_of_one_index_lie_in_one_place():
+    grid = Grid((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
+    nearly, moved = grid.affine.copy(), grid.affine.copy()
+    nearly[0, 3], moved[0, 3] = 1e-9, 0.2
+    assert grid.is_same(Grid((4, 5, 6), nearly))
+    assert not grid.is_same(Grid((4, 5, 6), moved))
+    assert not grid.is_same(Grid((4, 5, 7), grid.affine))
 
 
 def test_centre_of_a_mask_is_the_mean_of_its_voxels():

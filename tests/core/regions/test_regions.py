@@ -77,6 +77,20 @@ def test_labels_without_voxels_and_labels_not_asked_for(image, labels):
     assert np.isnan(label_means(image, np.zeros(SHAPE, int), range(1, 5))).all()
 
 
+def test_regions_overlap_where_a_voxel_is_in_two_or_in_one_by_a_share(labels, grey):
+    regions = Regions.from_labels(labels, [3, 7])
+    assert not regions.overlapping and regions.weighted(grey).overlapping
+    assert Regions.from_masks([labels == 3, labels > 0]).overlapping
+
+
+def test_unmeasured_voxels_of_a_share_are_left_out(image, labels, grey):
+    odd = image.copy()
+    odd[:3] = np.nan
+    (found,) = label_means(odd, labels, [7], weights=grey)
+    inside = (labels == 7) & np.isfinite(odd)
+    assert found == pytest.approx(np.average(image[inside], weights=grey[inside]))
+
+
 def test_unmeasured_voxels_are_left_out_and_counted(image, labels):
     cut = image.copy()
     cut[:6] = np.nan
