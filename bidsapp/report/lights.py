@@ -84,13 +84,14 @@ def _window(record: ScanRecord) -> Iterator[Light]:
 def _coverage(record: ScanRecord) -> Iterator[Light]:
     if record.coverage is None:
         return
+    region = read_table("display")["volumes"].get(record.coverage.region, record.coverage.region)
     verdict = record.verdicts.get("coverage")
     limit = verdict.lowest if verdict else None
     yield Light(
         "coverage",
         _colour(record, "coverage"),
         "Regions inside the field of view",
-        f"{number(100 * record.coverage.share, 1)} % ({record.coverage.region})",
+        f"{number(100 * record.coverage.share, 1)} % ({region})",
         "" if limit is None else f"limit {number(100 * limit, 0)} %",
         "smallest part of any Centiloid region inside the field of view of the PET",
     )

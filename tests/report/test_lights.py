@@ -66,12 +66,12 @@ def test_a_number_without_limit_or_name_has_no_colour(tmp_path):
 
 def test_window_coverage_and_value_are_judged(tmp_path):
     record = finished_record(SCAN)
-    record["voi"]["pons"]["coverage"] = 0.3
+    record["voi"]["cg"]["coverage"] = 0.3
     window = {"coverage": 0.75, "verdict": "look"}
     found = by_label(tmp_path, window=window, voi=record["voi"], centiloid=400.0)
     assert found["Uptake window"].colour == "amber" and "75 %" in found["Uptake window"].verdict
     assert found["Regions inside the field of view"].colour == "red"
-    assert "pons" in found["Regions inside the field of view"].value
+    assert "(cerebellar grey matter)" in found["Regions inside the field of view"].value
     assert found["Plausible Centiloid"].colour == "red"
 
 
