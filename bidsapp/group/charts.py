@@ -26,6 +26,8 @@ _DOT = 6.5  # distance of neighbouring dots, units of the drawing
 _HALF_ROW = 28.0
 _ROW = 82.0  # of dots with their name above
 _MOST_GROUPS = 24
+# Values that axes have, CL, so that next to nothing looks like it.
+_SHOWN_CENTILOIDS, _SHOWN_DIFFERENCES = (0.0, 50.0), (-5.0, 5.0)
 _MOST_DOTS = 2500  # scans; more are drawn without words and links
 
 
@@ -223,7 +225,7 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
             rows[place][f"centiloid_{region}"] - rows[place]["centiloid_wc"] for place in places
         ]
         top = height + 36
-        upright = Axis.around([*differences, 0.0], top + 130, top)
+        upright = Axis.around([*differences, *_SHOWN_DIFFERENCES], top + 130, top)
         parts.append(left(upright, 58, axis.end, f"{name} minus whole cerebellum, CL"))
         middle = mean(differences)
         words = f"{name[:1].upper()}{name[1:]}: mean {number(middle)} CL"
@@ -339,7 +341,8 @@ def spaghetti(
     longest = max(max(course.times) for course in shown)
     begin = min(0.0, *(min(course.times) for course in shown)) if treated else 0.0
     axis = Axis(begin, max(longest, begin + 1.0) if treated else longest or 1.0, 58, WIDTH - 150)
-    upright = Axis.around([value for course in shown for value in course.values], 280, 34)
+    values = [value for course in shown for value in course.values]
+    upright = Axis.around([*values, *_SHOWN_CENTILOIDS], 280, 34)
     unit = "years since the first scan" if in_years else "visits after the first"
     unit = "years since treatment began" if treated else unit
     parts = [left(upright, 58, axis.end, "Centiloid, CL"), bottom(axis, 284, unit)]

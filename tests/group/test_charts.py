@@ -138,6 +138,15 @@ def test_slopes_are_per_year_in_order_of_time():
     assert "median change 5.0 CL per year" in figure.alt and len(dots(figure)) == 2
 
 
+def test_next_to_no_change_looks_like_none():
+    rows = [visit("a", "m00", 17.3, 0.0), visit("a", "m24", 17.4, 2.0)]
+    heights = [y for _, _, y, _ in dots(spaghetti(rows, courses(rows)))]
+    assert max(heights) - min(heights) < 1
+    rows = [row(50.0, centiloid_wc=50.0, centiloid_pons=50.0 + d) for d in (0.1, 0.2)]
+    heights = [y for _, _, y, _ in dots(agreement(rows))]
+    assert max(heights) - min(heights) < 2
+
+
 def test_without_times_slopes_are_per_visit():
     (course,) = courses([visit("a", "1", 20.0), visit("a", "2", 26.0), visit("a", "3", 32.0)])
     assert not course.in_years and course.slope == pytest.approx(6.0)

@@ -124,7 +124,7 @@ const explore = ({ columns, rows, explored, left_out, scale }, open, drawn) => {
   function scatter(name, colourOf, colours) {
     const known = places.filter((i) => cell(name, i) !== null), xs = known.map((i) => Number(cell(name, i)));
     const room = (list) => { const [a, b] = [Math.min(...list), Math.max(...list)], pad = 0.04 * (b - a || 1); return [a - pad, b + pad]; };
-    const x = axis(...room(xs), LEFT, WIDTH - 16), y = axis(...room(known.map(cl)), 330, 24);
+    const x = axis(...room(xs), LEFT, WIDTH - 16), y = axis(...room([0, 50, ...known.map(cl)]), 330, 24);
     const parts = y.ticks.flatMap(([value, text]) => [element("line", { class: "rule", x1: LEFT, x2: WIDTH - 16, y1: y.place(value), y2: y.place(value) }), label(LEFT - 6, y.place(value) + 4, text, "end muted")]);
     parts.push(label(4, 14, "Centiloid, CL"));
     known.forEach((i, n) => parts.push(dot(i, x.place(xs[n]), y.place(cl(i)), ...colourOf(i))));
