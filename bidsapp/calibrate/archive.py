@@ -19,9 +19,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def find_images(
     scans : list of ArchiveScan
     suspects : tuple of Suspect
         Metadata, folder and file name disagree about the tracer, a scan does not belong, has no
-        T1w, or was made of several series.
+        T1w, was made of several series or cannot be read.
 
     Raises
     ------
@@ -122,19 +123,20 @@ def find_images(
         return scans, tuple(_suspects(scans, only_pib=only_pib))
     if not folder.is_dir():
         raise NoInputError(f"{folder}: no such folder; give the unpacked archive")
-    paths = _images(folder, converted, {converted, *passed_over})
-    images = [_recognised(path, folder, code) for path in paths]
-    known = [item for item in images if item is not None]
-    if not known:
-        raise NoInputError(worded("public-archive", "none", folder=folder))
-    roles = sorted({item.role for item in known} - {T1W})
+    unnamed = "PIB" if only_pib else None  # DICOM of level 1 is named PET
+    recognised = partial(_recognised, asked=code, unnamed=unnamed)
+    images, unread = _images(folder, converted, {converted, *passed_over}, recognised)
+    if not images:
+        none = worded("public-archive", "none", folder=folder)
+        raise NoInputError("; ".join([none, *(suspect.message for suspect in unread[:1])]))
+    roles = sorted({image.role for image in images} - {T1W})
     if code is not None and code not in roles:
         raise BadDataError(
             f"{folder}: --tracer {tracer} fits no image, names say {', '.join(roles) or 'none'}; "
             "leave it out if they are right, or correct them"
         )
-    scans, alone = _joined(known, folder, converted)
-    return scans, (*_suspects(scans, only_pib=only_pib), *alone)
+    scans, alone = _joined(images, folder, converted)
+    return scans, (*_suspects(scans, only_pib=only_pib), *alone, *unread)
 
 
 def _suspects(scans: Sequence[ArchiveScan], *, only_pib: bool) -> Iterator[Suspect]:
@@ -170,8 +172,16 @@ def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
     return scans
 
 
-def _images(folder: Path, converted: Path, passed_over: Iterable[Path]) -> Iterator[Path]:
-    """NIfTI images of a folder, and those made from its DICOM folders; no volumes of interest."""
+def _images(
+    folder: Path,
+    converted: Path,
+    passed_over: Iterable[Path],
+    recognised: Callable[[Path, Sequence[str]], _ArchiveImage | None],
+) -> tuple[list[_ArchiveImage], list[Suspect]]:
+    """Images of a folder, those made from its DICOM folders among them, and what cannot be read.
+
+    Volumes of interest do not count, nor does DICOM of what there is as NIfTI, too.
+    """
     files = sorted(files_below(folder, set(map(os.path.realpath, passed_over))))
     skipped = set(_table()["skipped"])
     wanted = [
@@ -180,31 +190,42 @@ def _images(folder: Path, converted: Path, passed_over: Iterable[Path]) -> Itera
         if not skipped & {_plain(part) for part in path.relative_to(folder).parts[:-1]}
         and not path.name.lower().startswith("voi")
     ]
-    images = [path for path in wanted if nifti_ending(path)]
-    yield from images
-    named = {nifti_stem(path) for path in images}
-    dicom = dict.fromkeys(path.parent for path in wanted if _is_dicom(path))
-    for place in dicom:
-        relative = place.relative_to(folder)
-        # the archive gives some groups as NIfTI and as DICOM
-        if not any(part in name for part in relative.parts[-1:] for name in named):
-            yield _converted(place, relative, converted)
+    names = {
+        path: (*path.relative_to(folder).parts[:-1], nifti_stem(path))
+        for path in wanted
+        if nifti_ending(path)
+    }
+    images = [image for path, parts in names.items() if (image := recognised(path, parts))]
+    named = {(image.person, image.role) for image in images}
+    unread = []
+    for place in dict.fromkeys(path.parent for path in wanted if _is_dicom(path)):
+        image = recognised(place, (folder.name, *place.relative_to(folder).parts))
+        if image is None or (image.person, image.role) in named:
+            continue
+        try:
+            path = _converted(place, "--".join(place.relative_to(folder).parts), converted)
+        except BadDataError as error:
+            unread.append(Suspect((image.person,), "unreadable", str(error)))
+        else:
+            images.append(replace(image, path=path))
+    return images, unread
 
 
-def _recognised(path: Path, root: Path, asked: str | None) -> _ArchiveImage | None:
-    """Whose image it is and what it shows, or None for what is none of ours."""
-    try:
-        parts = path.relative_to(root).parts
-    except ValueError:  # converted: the name holds the folders
-        parts = tuple(nifti_stem(path).split("--"))
-    *folders, last = (nifti_stem(Path(part)) if part == parts[-1] else part for part in parts)
+def _recognised(
+    path: Path, parts: Sequence[str], *, asked: str | None, unnamed: str | None
+) -> _ArchiveImage | None:
+    """Whose image it is and what it shows, by its name and those of its folders, or None.
+
+    ``unnamed`` is the tracer of what is called a PET and no more.
+    """
+    *folders, last = parts
     words = [word for part in (*folders, last) for word in name_words(part)]
     fluorine = asked or ("FMM" if "GE" in words else None)  # flutemetamol came from GE
     file_role = _role(last, fluorine)
     folder_role = next(
         (role for part in reversed(folders) if (role := _role(part, fluorine))), None
     )
-    role = file_role or folder_role
+    role = file_role or folder_role or (unnamed if "PET" in words else None)
     if role is None:
         return None
     person = _owner(folders, last)
@@ -394,23 +415,21 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _converted(place: Path, relative: Path, folder: Path) -> Path:
-    """NIfTI of one DICOM folder; its name holds the folders, from which the rest is told."""
+def _converted(place: Path, name: str, folder: Path) -> Path:
+    """NIfTI of one DICOM folder: the largest image that is made of it."""
     import dcm2niix
 
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "--".join(relative.parts)
     target = folder / f"{name}.nii.gz"
     if target.is_file():
         return target
-    command = [dcm2niix.bin, "-b", "n", "-z", "y", "-g", "i", "-m", "y", "-f", name, "-o"]
-    done = subprocess.run(
-        [*command, str(folder), str(place)], capture_output=True, text=True, check=False
-    )
-    images = sorted(folder.glob(f"{name}*.nii.gz"), key=lambda path: path.stat().st_size)
-    if not images:
-        last = (done.stdout or done.stderr).strip().splitlines()[-1:]
-        raise BadDataError(f"{place}: dcm2niix made no image of it ({' '.join(last)})")
-    for other in images[:-1]:
-        other.unlink()
-    return images[-1].replace(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        command = [dcm2niix.bin, "-b", "n", "-z", "y", "-g", "i", "-m", "y", "-f", "%s", "-o"]
+        done = subprocess.run(
+            [*command, made, str(place)], capture_output=True, text=True, check=False
+        )
+        images = sorted(Path(made).glob("*.nii.gz"), key=lambda path: path.stat().st_size)
+        if not images:
+            last = (done.stdout or done.stderr).strip().splitlines()[-1:]
+            raise BadDataError(f"{place}: dcm2niix made no image of it ({' '.join(last)})")
+        return images[-1].replace(target)

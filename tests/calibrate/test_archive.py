@@ -102,6 +102,26 @@ def test_the_archive_of_florbetapir_as_exported(tmp_path):
     }  # fmt: skip
 
 
+def test_dicom_of_what_there_is_as_nifti_is_left_alone(tmp_path):
+    root = archive(
+        tmp_path / "archive",
+        "AD-100_PET_5070/nifty/AD01_PiB_5070.nii",
+        "AD-100_MR/nifti/AD01_MR.nii",
+        "AD-100_MR/nifti/AD10_MR.nii",
+        "AD-100_MR/nifti/AD11_MR.nii",
+    )
+    for person in ("AD01", "AD10", "AD11"):
+        Pet().write(root / "AD-100_PET_5070" / "dicom" / person)
+    for file in (root / "AD-100_PET_5070" / "dicom" / "AD11").iterdir():
+        file.write_bytes(bytes(128) + b"DICM")  # cut
+    found, suspects = find_images(root, tmp_path / "converted", only_pib=True)
+    assert [(scan.person, scan.pet.name.split(".")[0]) for scan in found] == [
+        ("AD01", "AD01_PiB_5070"), ("AD10", "AD-100_PET_5070--dicom--AD10")
+    ]  # fmt: skip
+    (unread,) = suspects
+    assert (unread.people, unread.code) == (("AD11",), "unreadable")
+
+
 def test_f18_without_a_tracer_is_asked_for(tmp_path):
     root = archive(tmp_path, "F18/P1_F18.nii", "PiB/P1_PiB.nii", "MR/P1_MR.nii")
     with pytest.raises(UsageError, match="--tracer"):
