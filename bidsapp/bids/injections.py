@@ -340,4 +340,4 @@ def why_early(early: Candidate, late: Candidate, joined: bool) -> str:
     str
     """
     reason = worded("plan", "early", early=early, late=late)
-    return reason + ("; its frames are in the activity over time of that scan" if joined else "")
+    return reason + ("; its frames are in the time-activity curves of that scan" if joined else "")

@@ -60,7 +60,7 @@ def run(out: Path, wanted: float, nprocs: int | None) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CannotCreateError(f"{out}: is not empty; name a new folder for the demo")
     tracer = tracers()[TRACER]
-    _say(f"Making one synthetic person with a {tracer.name} PET of {wanted:g} Centiloid")
+    _say(f"Making a synthetic {tracer.name} study of {wanted:g} Centiloid")
     phantom = phantom_of(wanted, tracer)
     files = write_study(out / "dicom", phantom)
     _say(f"Wrote {files} DICOM files to {out / 'dicom'}")

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         _tell(of_scan, progress)
     if not labels:
         rest = check_rest(output_dir, records, findings, quick=options.quick)
-        progress.say(f"root, pages, group level: {_outcome(rest)}")
+        progress.say(f"top folder, pages, group level: {_outcome(rest)}")
         _tell(rest, progress)
         findings.add(rest)
     for note in findings.notes:

@@ -37,7 +37,7 @@ class Display:
 
 @dataclass(frozen=True)
 class ReadScale:
-    """The scale of a PET as it is read.
+    """The scale of a PET as read.
 
     Attributes
     ----------

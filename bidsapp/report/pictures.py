@@ -110,7 +110,7 @@ def suvr_over_anatomy(
     where = "in template space" if template else "in the participant’s own space"
     layers = (
         as_layer("PET over T1w", over, colour_bar(layout, display.over_colours, display.top)),
-        as_layer("PET as it is read", alone, colour_bar(layout, display.read_colours, read.top)),
+        as_layer("PET as read", alone, colour_bar(layout, display.read_colours, read.top)),
         as_layer("T1w", grey),
     )
     words = Words.of(

@@ -161,7 +161,7 @@ def test_the_early_part_of_a_dual_window_study_is_left_out(raw):
     assert "sub-1_trc-FBB_run-2_pet.nii.gz" in plan.skipped[0].reason
     assert plan.failures == ()
     (part,) = plan.scans[0].parts
-    assert part.entities["run"] == "1" and "activity over time" in plan.skipped[0].reason
+    assert part.entities["run"] == "1" and "time-activity curves" in plan.skipped[0].reason
     assert part.metadata.frame_start_s == (0, 900)
     assert plan.scans[0].metadata.frame_start_s == (5400, 6000)
     assert plan.scans[0].n_frames == 4 and plan.scans[0].is_dynamic
@@ -190,7 +190,7 @@ def test_of_two_reconstructions_of_a_part_one_joins_each_scan(raw):
         ("a", ["a"]),
         ("b", ["b"]),
     ]
-    dynamic = {skip.entities["rec"]: "activity over time" in skip.reason for skip in plan.skipped}
+    dynamic = {skip.entities["rec"]: "time-activity curves" in skip.reason for skip in plan.skipped}
     assert dynamic == {"a": True, "b": True, "c": False}
 
 

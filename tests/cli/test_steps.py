@@ -110,9 +110,9 @@ def test_the_foot_names_the_steps_that_run_now_and_no_other():
     steps = Steps({"wf.sub_1_wf.x_wf.": "sub-1"}, nodes, terminal)
     segment, regions, passing = nodes
     steps.tell(segment, "start")
-    assert "T1w tissue" in terminal.shown[-1]
+    assert "T1w segmented" in terminal.shown[-1]
     steps.tell(segment, "end")
-    assert "T1w tissue" not in terminal.shown[-1]
+    assert "T1w segmented" not in terminal.shown[-1]
     steps.tell(passing, "start")
     steps.tell(regions, "start")
     assert "regions transformed to the T1w" in terminal.shown[-1] and "[1/1]" in terminal.shown[-1]
@@ -134,7 +134,7 @@ def test_the_foot_is_one_line_however_much_runs():
     terminal = Terminal(width=80)
     terminal.foot = "[3/60], about 12 min left"
     for number in range(12):
-        terminal.start(f"sub-{number:02}_ses-baseline: PET placed on the T1w")
+        terminal.start(f"sub-{number:02}_ses-baseline: PET aligned with the T1w")
     assert all(len(text) < 80 for text in terminal.shown)
     assert terminal.shown[-1].startswith("[3/60], about 12 min left | sub-00_ses-baseline: PET")
     assert terminal.shown[-1].endswith("…, 11 more")

@@ -194,7 +194,7 @@ def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
     assert [flag.code for flag in record.flags] == ["motion-window", "dual-window-part"]
     message = record.flags[1].message
     assert message.startswith("half.nii.gz of the same injection") and "/" not in message
-    assert "missing from the activity over time (cannot be read as NIfTI" in message
+    assert "missing from the time-activity curves (cannot be read as NIfTI" in message
     assert record.motion.frame_start_s == (0, 5400, 5700, 6000)
     assert record.qc["motion_window_mm"] == pytest.approx(
         max(record.motion.distance_mm[1:]), abs=0.3
