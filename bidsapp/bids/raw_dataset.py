@@ -354,16 +354,21 @@ class RawDataset:
 
     def _rows(self, image: RawImage) -> tuple[dict[str, str | None], ...]:
         """Rows of the session and of the participant, weights with the units of their columns."""
-        rows = {"session": self._session_row(image), "participant": self._participant_row(image)}
-        return tuple(
-            with_units(without_dates(row), self._dictionaries[level]) for level, row in rows.items()
+        name = f"sub-{image.participant}"
+        of_visits = table_dictionary(self.bids_dir / name, f"{name}_session")
+        return (
+            with_units(
+                without_dates(self._session_row(image)), self._dictionaries["session"] | of_visits
+            ),
+            with_units(
+                without_dates(self._participant_row(image)), self._dictionaries["participant"]
+            ),
         )
 
     @cached_property
     def _dictionaries(self) -> dict[str, dict[str, Any]]:
-        return {
-            level: table_dictionary(self.bids_dir, level) for level in ("session", "participant")
-        }
+        levels = ("session", "participant")
+        return {level: table_dictionary(self.bids_dir, level) for level in levels}
 
     def _scans(self, image: RawImage) -> dict[str, dict[str, str]]:
         return raw_tables.scans(image.path.parent.parent, self.bids_dir).rows
@@ -470,13 +475,13 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def table_dictionary(bids_dir: Path, level: str) -> dict[str, Any]:
-    """``participants.json`` or ``sessions.json`` at the root of a raw dataset.
+def table_dictionary(folder: Path, level: str) -> dict[str, Any]:
+    """``participants.json`` or ``sessions.json`` of a folder: what columns of a table mean.
 
     Parameters
     ----------
-    bids_dir : root
-    level : ``participant`` or ``session``
+    folder : root of a raw dataset, or of a participant
+    level : ``participant`` or ``session``, or ``sub-<label>_session``
 
     Returns
     -------
@@ -484,7 +489,7 @@ def table_dictionary(bids_dir: Path, level: str) -> dict[str, Any]:
         Empty when there is none that can be read.
     """
     try:
-        return read_object(bids_dir / f"{level}s.json")
+        return read_object(folder / f"{level}s.json")
     except CentipetError:
         return {}
 

@@ -106,6 +106,13 @@ def test_the_unit_of_a_weight_is_that_of_its_column(raw, planned, units, cell, f
     assert scan.suv_factor == pytest.approx(factor * 1e3 / 300e6)
 
 
+def test_the_unit_of_a_session_may_be_that_of_its_participant(raw, planned):
+    planned("participant_id\n")  # makes the folder
+    (raw.root / "sub-1" / "sub-1_sessions.json").write_text('{"weight": {"Units": "lbs"}}')
+    scan = planned("participant_id\n", "session_id\tweight\nses-a\t150\n")
+    assert scan.suv_factor == pytest.approx(68.0389 * 1e3 / 300e6)
+
+
 def test_a_weight_in_another_unit_is_told_and_not_used(raw, planned):
     (raw.root / "participants.json").write_text('{"weight": {"Units": "stone"}, "age": "years"}')
     scan = planned("participant_id\tweight\nsub-1\t12\n")
