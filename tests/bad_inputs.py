@@ -329,11 +329,11 @@ FIELDS = {
     "durationInMilliseconds": Case(fields(FrameDuration=[6e5, 6e5]), DATA, "FrameDuration"),
     "durationOverlaps": Case(fields(FrameDuration=[900, 900]), DATA, "before"),
     "durationOfTexts": Case(fields(FrameDuration=["600 s", "600 s"]), DATA, "FrameDuration"),
-    "injectionText": Case(fields(InjectionStart="10:00:00"), DATA, "InjectionStart"),
+    "injectionText": Case(fields(InjectionStart="09:58:00"), DATA, "InjectionStart"),
     "injectionAfterScan": Case(fields(InjectionStart=9999), DATA, "InjectionStart"),
     "injectionYesterday": Case(fields(InjectionStart=-86400), DATA, "InjectionStart"),
     "injectionTooLate": Case(fields(InjectionStart=5000), DATA, "window"),
-    "correctedText": Case(fields(ImageDecayCorrected="true"), DATA, "ImageDecayCorrected"),
+    "correctedText": Case(fields(ImageDecayCorrected="DECY"), DATA, "ImageDecayCorrected"),
     "correctedOne": Case(fields(ImageDecayCorrected=1), DATA, "ImageDecayCorrected"),
     "correctedToText": Case(
         fields(ImageDecayCorrectionTime="START"), DATA, "ImageDecayCorrectionTime",
@@ -361,7 +361,7 @@ FIELDS = {
     "notAttenuationCorrected": Case(
         fields(AttenuationCorrection="none"), DATA, "AttenuationCorrection",
     ),
-    "scanStartText": Case(fields(ScanStart="5400"), DATA, "ScanStart"),
+    "scanStartText": Case(fields(ScanStart="90 min"), DATA, "ScanStart"),
 }  # fmt: skip
 
 IMAGES = {
@@ -632,7 +632,10 @@ DECISIONS = {
     },
     "acFailed": Decision(fields(AttenuationCorrection="failed"), REFUSED, "failed"),
     "acGerman": Decision(fields(AttenuationCorrection="keine"), REFUSED, "keine"),
-    "numbersAsText": Decision(fields(FrameTimesStart=["5400", "6000"]), RUN, "sidecar-text"),
+    "numbersAsText": Decision(
+        fields(FrameTimesStart=["5400", "6000"], InjectionStart="0", ImageDecayCorrected="true"),
+        RUN, "sidecar-text",
+    ),
     "noScatter": Decision(fields(ScatterCorrectionMethod="NONE"), RUN, "correction-missing"),
     "scatter": Decision(fields(ScatterCorrectionMethod="Model-based"), RUN),
     "derived": Decision(fields(ImageType="DERIVED\\PRIMARY"), RUN, "image-derived"),
