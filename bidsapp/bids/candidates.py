@@ -121,12 +121,16 @@ def _coarse(grid: Grid) -> tuple[Flag, ...]:
 
 
 def _incomplete(pet: RawImage, keys: Sequence[str], dataset: RawDataset) -> BadDataError:
-    """Error that names all that a sidecar lacks at once, and the file to write it into."""
-    listed = ", ".join(keys)
+    """Error that names all that a sidecar lacks at once, and the file to write it into.
+
+    That is one of the image's folder: what is written further up counts for others, too.
+    """
+    listed, own = ", ".join(keys), sidecar_path(pet.path).name
     if not (files := sidecar_files(pet, dataset.bids_dir)):
-        return refused("sidecar", "none", pet=pet, name=sidecar_path(pet.path).name, listed=listed)
+        return refused("sidecar", "none", pet=pet, name=own, listed=listed)
     verb = "is" if len(keys) == 1 else "are"
-    return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=files[-1].name)
+    file = files[-1].name if files[-1].parent == pet.path.parent else own
+    return refused("sidecar", "incomplete", pet=pet, listed=listed, verb=verb, file=file)
 
 
 def _find_tracer(

@@ -267,6 +267,15 @@ def test_a_frame_of_zero_length_of_an_image_that_is_not_fetched_is_none(raw):
     assert codes(failure.planned) == ["frame-times"]
 
 
+def test_what_a_scan_lacks_is_not_to_be_written_where_it_counts_for_all(raw):
+    raw.t1w("sub-1")
+    pet = raw.pet("sub-1_trc-FBB")
+    pet.with_name("sub-1_trc-FBB_pet.json").unlink()
+    (raw.root / "pet.json").write_text('{"Units": "Bq/mL", "Manufacturer": "GE"}')
+    [failure] = plan_of(raw).failures
+    assert "are missing; add to sub-1_trc-FBB_pet.json" in failure.message
+
+
 def test_a_key_that_is_no_number_contradicts_nothing(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1_trc-FBB", ReconFilterSize=math.nan)
