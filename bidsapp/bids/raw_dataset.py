@@ -125,6 +125,8 @@ class RawDataset:
     def sidecar(self, image: RawImage) -> dict[str, Any]:
         """Metadata of an image by the BIDS inheritance principle: nearer files win.
 
+        A tracer that is stated of this very image overrides what the console had.
+
         Parameters
         ----------
         image : of the dataset
@@ -138,10 +140,10 @@ class RawDataset:
         NoInputError, BadDataError
             A sidecar that applies cannot be read; is no JSON object.
         """
-        return in_sidecar(
-            dict(self._merged(image)),
-            self.stated.merged("*", f"sub-{image.participant}", bids_stem(image.path)),
-        )
+        content, name = dict(self._merged(image)), bids_stem(image.path)
+        if "Tracer" in self.stated.selectors.get(name, {}):
+            content.pop("Radiopharmaceutical", None)
+        return in_sidecar(content, self.stated.merged("*", f"sub-{image.participant}", name))
 
     @cached_property
     def _merged(self) -> Callable[[RawImage], dict[str, Any]]:

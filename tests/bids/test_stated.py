@@ -215,6 +215,18 @@ def test_a_bids_dataset_takes_what_is_stated_and_flags_it(raw: Any, tmp_path: Pa
     assert "stated" not in {flag.code for flag in second.flags}
 
 
+def test_a_tracer_stated_of_an_image_overrides_that_of_the_console(raw: Any) -> None:
+    for label in ("1", "2"):
+        raw.t1w(f"sub-{label}")
+        raw.pet(f"sub-{label}_trc-FBB", Radiopharmaceutical="FDG -- fluorodeoxyglucose")
+    dataset = read_dataset(raw.root, Filters())
+    for selector, n_scans in (("sub-1_trc-FBB_pet", 1), ("sub-1", 0), ("*", 0)):
+        stated = Metadata({selector: {"Tracer": "florbetaben"}})
+        plan = make_plan(replace(dataset, stated=stated), Processing())
+        assert [scan.participant for scan in plan.scans] == ["1"] * n_scans
+        assert all("or state Tracer of this image" in lost.message for lost in plan.failures)
+
+
 def test_what_is_not_stated_stays() -> None:
     assert in_sidecar(PET_SIDECAR, Metadata().merged("*", "sub-1")) == PET_SIDECAR
     changed = in_sidecar(IN_MS, {"Tracer": "FBP"})
