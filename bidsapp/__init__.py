@@ -13,7 +13,7 @@ if sys.platform == "win32":  # no file locks, no signals as runs need them
 
 
 def __getattr__(name: str) -> Any:
-    """Give what is not needed to import the package, when it is asked for."""
+    """Import parts of the package only when they are requested."""
     homes = {"quantify": "from_python", "apply": "apply"}
     homes |= dict.fromkeys(("segment", "register", "to_template"), "images")
     if name in homes:  # by their names: every layer imports this file

@@ -59,7 +59,7 @@ class CentipetError(Exception):
     exit_code = ExitCode.INTERNAL
 
     def __str__(self) -> str:
-        """One line: what a file or a header put into it moves no cursor and ends no line."""
+        """One line, without control characters from files or headers."""
         return plain(super().__str__())
 
 

@@ -1,4 +1,4 @@
-"""What the user asked for, built once from the command line and handed down as arguments."""
+"""User settings, built once from the command line and passed down as arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PetToT1w(StrEnum):
 
 
 class Interval(StrEnum):
-    """What a 95 % interval of a Centiloid is to hold."""
+    """Meaning of the 95 % interval of a Centiloid."""
 
     RESCAN = "rescan"  # what the same tracer gives on average when the person is scanned again
     PIB = "pib"  # what PiB would have shown
@@ -67,7 +67,7 @@ class Filters:
     bids_filters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def unmatched(self, is_there: Callable[[Filters], bool]) -> list[str]:
-        """Labels that nothing has, a sentence each: typing errors beside labels that are there.
+        """One sentence per label that matches nothing, such as a typing error.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """How the group level takes scans together; None for what the tables of the package say."""
+    """How the group level combines scans; None for the defaults of the package."""
 
     controls: tuple[str, str] | None = None  # --controls, column and value; None: the young
     leave_out_rejected: bool = False
@@ -192,7 +192,7 @@ class Processing:
 
 @dataclass(frozen=True)
 class Resources:
-    """What the machine may be asked for."""
+    """Resources of the machine."""
 
     nprocs: int = 1
     mem_gb: float = 4.0

@@ -1,9 +1,9 @@
-"""From SUVR to Centiloid, and how sure it is.
+"""From SUVR to Centiloid and its uncertainty.
 
-The published equation of a tracer turns the SUVR of the cortical target over the whole cerebellum
-into Centiloids. Its standard deviation has components: the groups that define 0 and 100, the line
-between the tracer and PiB, what the tracer sees in one person and PiB does not, the noise of the
-image, scan-to-scan repeatability and the pipeline.
+The published equation of a tracer converts the SUVR of the cortical target over the whole
+cerebellum to Centiloids. Its standard deviation has components: the groups that define 0 and 100,
+the line between the tracer and PiB, what the tracer shows in one person and PiB does not, image
+noise, scan-to-scan repeatability and the pipeline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fit reference-tissue models to curves of known kinetics.
 
-A reference tissue and two regions are simulated with the simplified reference tissue model, their
-means over frames are what a scanner measures, and SRTM and Logan find binding again.
+A reference tissue and two regions are simulated with the simplified reference tissue model and
+averaged over frames as by a scanner; SRTM and Logan then recover the binding.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Uptake of the phantom over its T1w.
 
-The phantom of ``centipet-demo`` has a head with a known deformation and a PET whose Centiloid and
-position are known. Here its true position places the PET on the T1w, the true SUVR scales it, and
-the picture of the participant's page shows it.
+The phantom of ``centipet-demo`` has a head with a known deformation and a PET with known Centiloid
+and position. Here the PET is resampled to the T1w with its true position, scaled to SUVR, and shown
+as on the participant's page.
 """
 
 from __future__ import annotations

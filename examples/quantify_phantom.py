@@ -1,7 +1,7 @@
-"""Two files in, a Centiloid out, from Python.
+"""From two files to a Centiloid, in Python.
 
-The phantom of ``centipet-demo`` has 60 CL. Its PET and T1w are written as a lab has them, plain
-NIfTI without sidecars; `quantify` does with them what ``centipet quantify`` does, to the last bit.
+The phantom of ``centipet-demo`` has 60 CL. Its PET and T1w are written as plain NIfTI without
+sidecars; `quantify` gives the same results as ``centipet quantify``, to the last bit.
 """
 
 from __future__ import annotations

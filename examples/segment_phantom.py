@@ -1,8 +1,8 @@
-"""Segment a T1w, place a PET on it and bring both to the template, from Python.
+"""Segment a T1w, align a PET with it and transform both to the template, in Python.
 
 Unified segmentation gives bias field, tissue maps, brain mask and the warp to MNI space in one
-model; `segment` also judges the result. Here it sees the T1w of the phantom, in which the true
-place of every voxel on the template is known.
+model; `segment` also checks the result. The T1w is that of the phantom, for which the true template
+position of every voxel is known.
 """
 
 from __future__ import annotations

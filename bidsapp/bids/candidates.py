@@ -1,4 +1,4 @@
-"""A PET that may be processed: its tracer, its times, and what is wrong with its sidecar."""
+"""A PET that may be processed: its tracer, its times, and problems of its sidecar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line that options stand for: what to type to get the same numbers again."""
+"""Command line equivalent to some options, to reproduce the numbers."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ _LEAST_DATE = 1000  # as a number: a year
 
 
 def holds_date(text: str) -> bool:
-    """Whether a text tells the day or the month of a year, in any usual way of writing.
+    """Whether a text contains the day or month of a year, in any common notation.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def holds_date(text: str) -> bool:
 
 
 def is_date_cell(column: str, text: str) -> bool:
-    """Whether a cell of a table is a date, by itself or by the name of its column.
+    """Whether a table cell is a date, by its text or by the name of its column.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ def bidsignore() -> list[str]:
 
 
 def refuse_foreign(output_dir: Path) -> None:
-    """Refuse a folder that holds something else: by its description, or files in place of ours.
+    """Refuse a folder with another dataset, by its description or by files in the way of ours.
 
     A description that is gone, or was left empty by a power failure, is no reason where other files
     are ours: it is written anew.

@@ -55,7 +55,7 @@ def has_label(key: str, label: str | None, wanted: Collection[str]) -> bool:
 
 
 def has_labels(entities: Mapping[str, str], filters: Filters) -> bool:
-    """Whether participant, session, reconstruction and run of a scan are among those asked for.
+    """Whether participant, session, reconstruction and run of a scan are selected.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Folders of participants that cannot be looked into: theirs alone, and never taken for empty."""
+"""Unreadable folders of participants: they affect only these, and never count as empty."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def people_in(root: Path) -> list[str]:
 
 
 def lost_people(asked: Iterable[str], there: Collection[str], where: Path) -> dict[str, str]:
-    """Participants who are asked for by name and are not there.
+    """Participants who were requested by name but do not exist.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A PET and a T1w as plain files: what a person says of them, checked.
+"""A PET and a T1w as plain files, with the checked statements of the user.
 
 What nobody knows is not made up: it is missing, or flagged where it is assumed.
 """
@@ -172,7 +172,7 @@ class ImagePair:
 
 
 def read_pairs(path: Path) -> tuple[list[PairRow], list[str]]:
-    """Rows of a table of pairs, and what to tell about the table.
+    """Rows of a table of pairs, and remarks about the table.
 
     Parameters
     ----------
@@ -357,7 +357,7 @@ def _bare(text: str | None) -> str:
 
 
 def _sidecar(row: PairRow, pet: Path, tracer: Tracer, n_frames: int) -> dict[str, Any]:
-    """Metadata of the PET: of the JSON beside it where there is one, and what the row states."""
+    """Metadata of the PET: from its JSON, if there is one, and from the row."""
     beside = _beside(row, pet)
     stated, assumed = _times(row, tracer, n_frames, beside)
     values: dict[str, Any] = {**beside, "TracerName": beside.get("TracerName", tracer.name)}

@@ -1,4 +1,4 @@
-"""What a raw dataset holds: the only place for pybids.
+"""Contents of a raw dataset: the only place for pybids.
 
 A raw image lies in ``sub-<label>/[ses-<label>/]{anat,pet}/`` and nowhere else, so these folders are
 listed, which takes a second where pybids takes a minute; filter files, whose meaning is that of
@@ -121,7 +121,7 @@ def raw_facts(bids_dir: Path) -> dict[str, Any]:
 
 
 def check_dataset(bids_dir: Path) -> None:
-    """Refuse a folder that is no raw BIDS dataset.
+    """Refuse a folder that is not a raw BIDS dataset.
 
     This is a look at what the app relies on, not a validation: bids-validator does that.
 

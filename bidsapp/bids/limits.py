@@ -1,4 +1,4 @@
-"""What no PET scan exceeds, so that what does is a mistake; and what a T1w of a head has."""
+"""Limits that no PET scan exceeds, and properties of a T1w of a head."""
 
 from __future__ import annotations
 

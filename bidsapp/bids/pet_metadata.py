@@ -488,7 +488,7 @@ def prefix_doubts(sidecar: Mapping[str, Any]) -> list[Flag]:
 
 
 def _units(field: _Reader) -> tuple[str, list[Flag]]:
-    """Units in one spelling, and what to tell about them."""
+    """Units in one spelling, and remarks about them."""
     text = field.text("Units")
     if (name := _activity_name(text)) is not None:
         return f"{name}/mL", []

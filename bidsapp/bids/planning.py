@@ -187,7 +187,7 @@ class _Planner:
         tracer: str | None = None,
         planned: ScanPlan | None = None,
     ) -> None:
-        """Take note of why a PET cannot be processed, and of what is going to be done later."""
+        """Record why a PET cannot be processed."""
         reason = _as_centipet_error(pet, error)
         why = type(reason).__name__, str(reason), tracer or pet.entities.get("trc")
         about = self._dataset.about(pet)

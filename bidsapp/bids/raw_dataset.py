@@ -66,7 +66,7 @@ class RawImage:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """The PET scans asked for and every T1w of their participants, sorted by path.
+    """The selected PET scans and all T1w of their participants, sorted by path.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ class RawDataset:
         return None if site in (None, "", "n/a") else str(site)
 
     def about(self, image: RawImage) -> dict[str, dict[str, Any]]:
-        """What the raw dataset tells of a scan besides its image, for the record.
+        """Information of the raw dataset about a scan, besides its image, for the record.
 
         Parameters
         ----------
@@ -497,7 +497,7 @@ def table_dictionary(folder: Path, level: str) -> dict[str, Any]:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Object of a JSON text; a name that stands twice must say the same both times."""
+    """Object of a JSON text; a name that occurs twice must have the same value."""
     stated: dict[str, Any] = {}
     for name, value in pairs:
         if name in stated and differ(stated[name], value):
@@ -507,7 +507,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def is_wanted(pet: RawImage, filters: Filters, bids_dir: Path) -> bool:
-    """Whether labels and tracer are among those asked for.
+    """Whether labels and tracer are selected.
 
     Parameters
     ----------

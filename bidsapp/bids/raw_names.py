@@ -1,4 +1,4 @@
-"""Names and folders of raw images, and images that lie under others.
+"""Names and folders of raw images, and images with other names.
 
 Those are never used, and always told: a participant whose T1w has another name is none without.
 """

@@ -36,7 +36,7 @@ _MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
 
 @dataclass(frozen=True)
 class RawTable:
-    """Rows of a table by what they are about.
+    """Rows of a table by their key.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ def acq_text(row: Mapping[str, str]) -> str:
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header and rows of a table in whatever separator and encoding; sentences about the latter.
+    """Header and rows of a table in any separator and encoding; remarks about these.
 
     Rows are those that are not blank; cells have no blanks around them.
 
@@ -255,7 +255,7 @@ def _renaming(key_of: Callable[[str], str], meant: dict[str, str]) -> Callable[[
 
 
 def _decoded(raw: bytes) -> tuple[str, list[str]]:
-    """Text in whatever encoding it is, and what to tell about that."""
+    """Text in any encoding, and a remark about that."""
     if raw.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return raw.decode("utf-32"), ["is UTF-32 and was read as such; save it as UTF-8"]
     marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))

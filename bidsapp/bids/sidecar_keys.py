@@ -1,4 +1,4 @@
-"""Keys of sidecars in whatever case they are written, and as drafts of BIDS had them."""
+"""Keys of sidecars in any case, and as spelled in drafts of BIDS."""
 
 from __future__ import annotations
 

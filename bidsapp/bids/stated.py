@@ -1,4 +1,4 @@
-"""``--dicom-metadata``: what a person knows and the headers do not say.
+"""``--dicom-metadata``: values stated by the user that are not in the headers.
 
 A JSON object whose keys select series and whose values are objects of sidecar keys::
 
@@ -41,7 +41,7 @@ _ROUNDING_S = 1.0
 
 @dataclass(frozen=True)
 class StatedTimes:
-    """Times that a user states, in s after the injection; None for what is left to the headers.
+    """Times stated by the user, in s after injection; None if left to the headers.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Metadata:
     selectors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def find(self, participant: str, series_uid: str) -> Stated:
-        """Return what is stated for a series.
+        """Return the statements for a series.
 
         Parameters
         ----------

@@ -128,7 +128,7 @@ class _Look:
         return f"{self.image.path.name} ({reason or 'its name is less plain'})"
 
     def flags(self) -> list[Flag]:
-        """What is to be told of it when it is used."""
+        """Flags of the T1w if it is used."""
         name, flags = self.image.path.name, []
         if evidence := self.against["contrast"]:
             flags.append(worded_flag("t1w-contrast-agent", "bids", image=name, evidence=evidence))

@@ -1,4 +1,4 @@
-"""What is wrong with the tables of a raw dataset, told once for all participants."""
+"""Problems of the tables of a raw dataset, reported once for all participants."""
 
 from __future__ import annotations
 

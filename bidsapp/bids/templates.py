@@ -28,7 +28,7 @@ _OF_IMAGE = ("t1w-contrast-agent", "t1w-scout")
 
 @dataclass(frozen=True)
 class TemplatePlan:
-    """The template of a participant, and what is to be told of it and of each of its T1ws."""
+    """The template of a participant, and flags of it and of each of its T1ws."""
 
     t1w: T1wPlan
     flags: tuple[Flag, ...] = ()

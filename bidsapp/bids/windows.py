@@ -1,4 +1,4 @@
-"""Which frames of a PET are averaged: in the uptake window of its tracer, or one asked for."""
+"""Which frames of a PET are averaged: those in the tracer's or the requested uptake window."""
 
 from __future__ import annotations
 

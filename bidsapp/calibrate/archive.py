@@ -73,7 +73,7 @@ class ArchiveScan:
 
 @dataclass(frozen=True)
 class _ArchiveImage:
-    """An image of the archive: whose it is and what it shows."""
+    """An image of the archive: its person and content."""
 
     path: Path
     person: str

@@ -100,7 +100,7 @@ def published() -> Mapping[str, Published]:
 
 
 def convert(path: Path, names: Sequence[str], column: str | None = None) -> Converted:
-    """Read a table of SUVRs of another pipeline and give every row its Centiloid.
+    """Read a table of SUVRs of another pipeline and convert every row to Centiloid.
 
     Parameters
     ----------

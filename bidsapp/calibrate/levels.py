@@ -92,7 +92,7 @@ def _tau(options: argparse.Namespace, processing: Processing) -> TauStudy:
 def _of_images(
     options: argparse.Namespace, processing: Processing, process: Callable[[Path, Path], None]
 ) -> CalibrationStudy:
-    """Run the pipeline on the images, and calibrate with what it measured."""
+    """Run the pipeline on the images, and calibrate with its results."""
     work = options.output_dir.absolute()
     derivatives, folder = work / "derivatives", options.folder.absolute()
     source: dict[str, Any] = {"kind": "images", "name": folder.name}

@@ -1,4 +1,4 @@
-"""The images of a calibration as a raw BIDS dataset, and what the pipeline measured on them."""
+"""The images of a calibration as a raw BIDS dataset, and the pipeline's results for them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ REPORT_SCHEMA = "centipet-calibration-report/1"
 
 @dataclass(frozen=True)
 class CalibrationStudy:
-    """A calibration with everything its report tells.
+    """A calibration with everything in its report.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ def report(study: CalibrationStudy) -> dict[str, Any]:
 
 
 def calibration(study: CalibrationStudy) -> dict[str, Any]:
-    """Content of the file for ``--calibration``, signed: what passed, and what it rests on.
+    """Signed content of the file for ``--calibration``: equations that passed, and their basis.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class TauPairs:
 
 @dataclass(frozen=True)
 class TauStudy:
-    """Lines of a pipeline with everything their report tells.
+    """Lines of a pipeline with everything in their report.
 
     Attributes
     ----------

@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
 
 
 def _process(options: list[str], raw: Path, derivatives: Path) -> None:
-    """Run ``centipet`` as a user would; scans that fail are told in the report."""
+    """Run ``centipet`` as a user would; failed scans are listed in the report."""
     from bidsapp.cli.main import main as centipet
 
     work = str(derivatives.with_name("work"))

@@ -52,7 +52,7 @@ _NUMBER = re.compile(r"-\d*\.?\d+")
 
 
 def refuse_to_replace(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse to write a result in place of what it is made from.
+    """Refuse to overwrite an input with a result.
 
     Parameters
     ----------

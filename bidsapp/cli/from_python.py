@@ -103,7 +103,7 @@ def quantify(
     output_dir: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Quantified:
-    """Quantify an amyloid PET: what ``centipet quantify`` does, as a typed result.
+    """Quantify an amyloid PET like ``centipet quantify``, with a typed result.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class SegmentedHead:
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """Where a PET lies on a T1w.
+    """Position of a PET relative to a T1w.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ _STANDARD = (0, 1, 2)  # descriptors of input, output and errors
 
 
 class _Listened:
-    """A stream that falls silent, instead of raising, when nobody takes what it writes."""
+    """A stream that becomes silent, instead of raising, when its reader is gone."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name, self._heard = stream, name, True

@@ -109,7 +109,7 @@ def _stderr_handler(verbosity: int) -> logging.Handler:
 
 
 class Progress:
-    """Lines a person can follow; on a terminal also what is running right now.
+    """Progress lines for a person; on a terminal also the running steps.
 
     Every line goes to the log file as well.
     """
@@ -142,7 +142,7 @@ class Progress:
         self.console.print(plain(text), markup=False)
 
     def detail(self, text: str) -> None:
-        """One line for those who asked for more.
+        """One line for verbose output.
 
         Parameters
         ----------

@@ -125,7 +125,7 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
 
 
 def _outcome(settings: Settings, progress: Progress, log_file: Path | None) -> int:
-    """Run one level; whatever goes wrong becomes a sentence and an exit code."""
+    """Run one level; any failure becomes a sentence and an exit code."""
     try:
         return _level(settings, progress)
     except Interrupted as interrupted:

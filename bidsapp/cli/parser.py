@@ -293,7 +293,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _refuse(options: argparse.Namespace) -> None:
-    """Options that would be a lie: what they ask for does not happen."""
+    """Refuse options that would have no effect here, or contradict each other."""
     for row in EXCLUSIONS:
         clashes = any(vars(options)[name] for name in row.get("with", ()))
         clashes |= options.level != row.get("level", options.level)

@@ -134,7 +134,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
 def _records(
     settings: Settings, people: Iterable[str], names: Collection[str], progress: Progress
 ) -> list[ScanRecord]:
-    """Records of the scans of a run by their names; tell those that were removed meanwhile.
+    """Records of the scans of a run by name; report those removed meanwhile.
 
     Told as well: results of earlier runs on the pages whose image is gone.
 
@@ -209,7 +209,7 @@ def _without(plan: Plan, closed: Mapping[str, str]) -> Plan:
 def _plan(
     settings: Settings, progress: Progress, closed: Mapping[str, str]
 ) -> tuple[Plan, dict[str, str]]:
-    """What is to be done, and participants who are asked for and not there (`_lost`)."""
+    """The plan, and requested participants who do not exist (`_lost`)."""
     bids_dir = settings.bids_dir
     if not bids_dir.is_dir():
         raise NoInputError(
@@ -279,7 +279,7 @@ def _without_pet(bids_dir: Path, people: Iterable[str]) -> Iterator[str]:
 
 
 def _lost(settings: Settings) -> dict[str, str]:
-    """Participants who are asked for and not in the dataset, and the sentence that says so."""
+    """Requested participants who are not in the dataset, and a sentence about them."""
     bids_dir, asked = settings.bids_dir, settings.filters.participant
     if not asked:
         return {}
@@ -429,7 +429,7 @@ def _only(plan: Plan, refused: Collection[str]) -> Plan:
 def _run_workflow(
     settings: Settings, plan: Plan, work_dir: Path, progress: Progress
 ) -> dict[str, NodeFailure]:
-    """Run all scans; return what each that has no result failed of."""
+    """Run all scans; return the reason of each failure."""
     from bidsapp.execution import engine
     from bidsapp.workflows.participant import init_participants_wf
 

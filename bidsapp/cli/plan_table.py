@@ -13,7 +13,7 @@ _STYLES = {"run": None, "left out": "dim", "refused": "red"}
 
 
 def print_plan(plan: Plan, progress: Progress) -> None:
-    """Print one line per scan: what is done with it, or what is missing.
+    """Print one line per scan: its processing, or what is missing.
 
     Parameters
     ----------

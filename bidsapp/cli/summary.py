@@ -29,7 +29,7 @@ _STYLES = {Status.OK: None, Status.SKIPPED: "dim"}
 
 
 def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Progress) -> None:
-    """Print one line per scan: what came out, what to look at, and where its page is.
+    """Print one line per scan: result, what to check, and its page.
 
     The sentence of a failure was told when it happened and stands on the page.
 

@@ -1,4 +1,4 @@
-"""``centipet-verify OUT``: is a finished dataset still what was computed?"""
+"""``centipet-verify OUT``: is a finished dataset unchanged since it was computed?"""
 
 from __future__ import annotations
 

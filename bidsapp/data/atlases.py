@@ -351,7 +351,7 @@ def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...])
 
 
 def _erosion(eroded: Atlas) -> Iterator[str]:
-    """What to tell of the margins that are left out."""
+    """Remarks about excluded margins."""
     yield f"{eroded.name}: measured {eroded.erode_mm:g} mm inside the border of every region"
     sizes = (np.diff(regions.starts) for regions in (eroded.regions, eroded.drawn))
     counts = zip(eroded.rows, *sizes, strict=True)
@@ -481,7 +481,7 @@ def _beside(path: Path) -> Path | None:
 
 
 def _check_place(read: _Read, path: Path) -> None:
-    """Refuse an atlas that lies beside the brain of the template, shifted or mirrored."""
+    """Refuse an atlas that is outside the template's brain, shifted or mirrored."""
     grid, regions, rows = mni_grid(2), read.regions, read.rows
     tissue = priors().maps
     anatomy = Anatomy(template_mask(2).data, tissue[0], tissue[1], grid)
@@ -555,7 +555,7 @@ def points_in(space: str) -> NDArray[np.float64]:
 
 
 def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
-    """The atlases of a run, the Centiloid volumes first whether asked for or not.
+    """The atlases of a run; the Centiloid volumes are always first.
 
     Parcellations of the participants are among them when the plan of a scan names their images.
 

@@ -1,4 +1,4 @@
-"""Reference-tissue kinetics as data: which scans, which models, what tables say."""
+"""Reference-tissue kinetics as data: scans, models, and texts of tables."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Mark:
-    """A cut-off or an anchor: a value (CL) and what it stands for.
+    """A cut-off or an anchor: a value (CL) and its meaning.
 
     Attributes
     ----------

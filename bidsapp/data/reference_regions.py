@@ -45,7 +45,7 @@ class Reference:
 def references(
     choices: Sequence[ReferenceChoice] = (), atlases: Sequence[AtlasChoice] = ()
 ) -> tuple[Reference, ...]:
-    """The four of the Centiloid project, then those asked for.
+    """The four of the Centiloid Project, then the requested ones.
 
     Parameters
     ----------

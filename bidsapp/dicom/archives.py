@@ -207,7 +207,7 @@ def _decompress(path: Path, target: Path, budget: _Budget) -> None:
 
 @contextlib.contextmanager
 def _explained(archive: Path, new: Path) -> Iterator[None]:
-    """Take away what a broken archive left, and say in one sentence what it is."""
+    """Remove what was unpacked from a broken archive; return a sentence about it."""
     try:
         yield
     except (*_BROKEN, BadDataError, StorageError) as error:

@@ -29,7 +29,7 @@ _REMEDY = "name PET and T1w themselves: centipet quantify PET T1W --tracer NAME,
 
 @dataclass(frozen=True)
 class PairByName:
-    """What was taken for what.
+    """Which image was taken as PET and which as T1w.
 
     Attributes
     ----------

@@ -169,7 +169,7 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
 
 
 def _complex_component(header: Header) -> str | None:
-    """Why an image is no magnitude, where ImageType does not say so; None when it may be one."""
+    """Why an image is not a magnitude image though ImageType does not say so; None if it may be."""
     component = header.text("ComplexImageComponent").upper()
     if component in ("PHASE", "REAL", "IMAGINARY"):
         return f"(0008,9208) ComplexImageComponent is {component}: not a T1w magnitude image"
@@ -348,7 +348,7 @@ def _known(header: Header, keyword: str) -> float | None:
 
 
 def _coverage_problem(series: Series) -> str | None:
-    """Why a T1w is no whole brain, None when it is."""
+    """Why a T1w does not cover a whole brain; None if it does."""
     n_slices, extent, step = extent_of(series)
     if n_slices < LEAST_SLICES or extent < LEAST_EXTENT_MM:
         return f"does not cover a whole brain ({n_slices} slices over {extent:.0f} mm)"

@@ -222,7 +222,7 @@ def _offset(text: str) -> timedelta | None:
 def zone_of_series(
     images: Sequence[Header], keywords: Iterable[str]
 ) -> tuple[timedelta | None, str | None]:
-    """Zone of the dates and times of a series, and what to tell about it.
+    """Time zone of the dates and times of a series, and remarks about it.
 
     Without (0008,0201), a date-time with a zone and a time without one that stand for the same
     event give it.

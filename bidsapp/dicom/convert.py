@@ -121,7 +121,7 @@ def _unused(
     metadata: Metadata,
     labels: identity.LabelMap | None,
 ) -> list[str]:
-    """Sentences about what is stated of people and series that the folder has not."""
+    """Sentences about statements on people and series that are not in the folder."""
     people = {f"sub-{label}" for label in decisions.persons}
     unused = metadata.unused(people | {series.uid for series in inventory.series})
     if labels is not None:

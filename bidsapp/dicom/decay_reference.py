@@ -1,4 +1,4 @@
-"""To what moment the activity of a PET is decay-corrected: by name, proven by the decay factors."""
+"""Time to which the activity of a PET is decay-corrected: by name, checked by decay factors."""
 
 from __future__ import annotations
 

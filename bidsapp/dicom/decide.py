@@ -1,4 +1,4 @@
-"""Decisions before anything is converted: whose series, what it is, its times, its name."""
+"""Decisions before conversion: person, kind, times and name of every series."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def _dose(header: Header) -> dict[str, tuple[Any, str]]:
 
 
 def dose_bq(header: Header) -> tuple[float, str, str | None]:
-    """Injected activity in Bq, its source, and what to tell about it.
+    """Injected activity in Bq, its source, and remarks about it.
 
     (0018,1074) counts in Bq; some scanners and consoles write other units into it.  The doses of
     PET scans span a factor of 30 and the units lie further apart, so that a number is a dose in
@@ -319,7 +319,7 @@ def radionuclide(header: Header) -> str | None:
 
 
 def check_half_life(header: Header, tracer: Tracer) -> str | None:
-    """Compare the half-life of the header with the tracer's; return what to tell.
+    """Compare the half-life of the header with the tracer's; return a remark.
 
     Parameters
     ----------

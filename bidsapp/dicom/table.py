@@ -1,4 +1,4 @@
-"""The decision table: one row per series, what it is, what becomes of it, and why."""
+"""The decision table: one row per series with kind, decision and reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tracer a PET shows: what tags say, and what a person states."""
+"""Tracer of a PET: from tags and statements of the user."""
 
 from __future__ import annotations
 

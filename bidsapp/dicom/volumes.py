@@ -1,4 +1,4 @@
-"""NIfTI images with their JSON sidecars, and ECAT 7 files, told in the words of DICOM.
+"""NIfTI images with JSON sidecars, and ECAT 7 files, described in DICOM terms.
 
 Every slice of every frame becomes a `Header` with the tags that a DICOM file of it would have, so
 that classification, time model, identity and decision table are the same for all input.

@@ -1,4 +1,4 @@
-"""Of texts that people type, the words that cannot tell whose image it is (``data/words.toml``).
+"""Words of typed texts that cannot identify a person (``data/words.toml``).
 
 Names of persons are searched and hidden, too (`bidsapp.dicom.scrub`), but a text may hold what no
 tag calls a name: another patient, a relative, a number of an insurance.  So it is turned round:
@@ -26,7 +26,7 @@ _HIDDEN_ONES = re.compile(rf"{re.escape(HIDDEN)}(?:[\W_]*{re.escape(HIDDEN)})+")
 
 
 def known_words(text: str) -> str:
-    """Text with every word hidden that is no word of imaging.
+    """Text with all words hidden that are not imaging terms.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def absent_people(
 
 
 def unknown_people(output_dir: Path, filters: Filters) -> dict[str, str]:
-    """Participants who are asked for and neither in the raw dataset nor in the derivatives.
+    """Requested participants who are neither in the raw dataset nor in the derivatives.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) ->
 def _fixed(
     scans: Sequence[Row], unit: str
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, str]], list[str]]:
-    """Columns of the fixed effects, their meanings, and sentences about what is left out."""
+    """Columns of the fixed effects, their meanings, and sentences about omissions."""
     first: dict[str, Row] = {}
     for row in scans:
         before = first.setdefault(row["participant_id"], row)

@@ -18,7 +18,7 @@ _NAMED = 3  # other scans that a sentence names
 
 @dataclass(frozen=True)
 class Finding:
-    """A flag of a scan that only shows beside other scans.
+    """A flag of a scan found by comparison with other scans.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ from bidsapp.settings import StudyOptions
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that is told of a cohort.
+    """All results of a cohort.
 
     Attributes
     ----------

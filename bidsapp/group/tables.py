@@ -96,7 +96,7 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
 
 
 def _raw_cell(column: str, text: str | None) -> str | int | float | None:
-    """Cell of a raw table as it stands there, but for dates, which could identify a person."""
+    """Unchanged cell of a raw table, except dates, which could identify a person."""
     return None if text is not None and is_date_cell(column, text) else typed(text)
 
 

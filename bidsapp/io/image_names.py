@@ -24,7 +24,7 @@ def nifti_ending(path: Path) -> str | None:
 
 
 def nifti_stem(path: Path) -> str:
-    """Name of a NIfTI file without its ending; that of another file as it is.
+    """Name of a NIfTI file without its ending; other names unchanged.
 
     Parameters
     ----------

@@ -594,7 +594,7 @@ def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
 
 
 def named_space(path: str | Path) -> str | None:
-    """Space that the BIDS name of an image tells; None when it tells none.
+    """Space in the BIDS name of an image; None if there is none.
 
     Parameters
     ----------

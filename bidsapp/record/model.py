@@ -64,15 +64,15 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A quality number judged: where it lies against its limits.
+    """A quality number compared with its limits.
 
     Attributes
     ----------
     level : ``good``, ``look`` (a person should look) or ``wrong`` (it cannot be right)
     basis : what the ends are: ``limit`` of a flag, ``usual`` or ``possible`` values; null where
         something else than ends decided
-    lowest : least of the good values; null where there is none
-    highest : largest of the good values; null where there is none
+    lowest : smallest of the good values; null if there is none
+    highest : largest of the good values; null if there is none
     """
 
     level: QualityLevel
@@ -160,7 +160,7 @@ class CalibrationState:
     Attributes
     ----------
     id : name of the calibration
-    fingerprint : of the way of processing that the calibration was made with
+    fingerprint : of the pipeline that the calibration was made with
     calibrated : whether the scan was processed in that way; if not, there are SUVRs only, or the
         Centiloid is an approximation
     differences : what was done in another way, in words
@@ -262,7 +262,7 @@ class PartialVolume:
     psf_source : whether that width was ``given`` or ``measured``
     suvr : SUVRs of the cortical target by method and reference region
     condition : condition number of the geometric transfer matrix
-    white_matter : uptake of white matter that Müller-Gärtner takes away, units of the PET
+    white_matter : uptake of white matter subtracted by Müller-Gärtner, units of the PET
     tables : table of all regions by atlas, relative to the dataset
     """
 
@@ -300,7 +300,7 @@ class Longitudinal:
 
     Attributes
     ----------
-    template : whether a within-subject template placed the scan
+    template : whether a within-subject template was used
     reason : why none did, a sentence
     t1w_sources : BIDS URIs of the T1w images that the template was made of
     visits : what is known of each of these images, in the same order
@@ -380,11 +380,11 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordPart:
-    """What one step of the processing gives to the record of a scan.
+    """The part of a scan's record from one processing step.
 
     Attributes
     ----------
-    method : how the PET was placed: ``t1w+model``, ``t1w+nmi``, the same with ``template``, or
+    method : how the PET was aligned: ``t1w+model``, ``t1w+nmi``, the same with ``template``, or
         ``pet-only``
     suvr : uptake ratio of the cortical target by reference region
     centiloid_suvr : uptake ratios that the Centiloid rests on, where those of ``suvr`` are measured
@@ -405,14 +405,14 @@ class RecordPart:
     reference_agreement : the reference region by which the Centiloid differs most
     scales : of a tau tracer: values by scale (``suvr``, ``centaurz``, ``centaur``) and region
     qc : quality numbers by name; ``data/qc.toml`` has their meaning and unit
-    flags : what a person should look at
+    flags : what a person should check
     voi : uptake in the Centiloid volumes
     reference_uptake : uptake of every reference region, units of the PET
     field_of_view : the axial field of view of the PET
     smoothing : blur that was added to the PET; null without
     motion : motion of the head between frames; null for a single frame
-    tacs : table of activity over time in the units of the PET by atlas, relative to the dataset
-    tacs_suv : table of activity over time as standardised uptake values by atlas, relative to the
+    tacs : time-activity curves in the units of the PET by atlas, relative to the dataset
+    tacs_suv : time-activity curves as standardised uptake values by atlas, relative to the
         dataset
     kinetics : kinetic models of a dynamic scan; null without
     pvc : correction for partial volume; null without
@@ -458,7 +458,7 @@ class TracerDefinition:
 
     Attributes
     ----------
-    name : name that is shown
+    name : displayed name
     synonyms : other names that raw data may use
     radionuclide : as BIDS writes it
     half_life_s : half-life of the radionuclide, seconds
@@ -474,12 +474,12 @@ class TracerDefinition:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanRecord(RecordPart):
-    """One PET scan: what was planned, what came out, what made it.
+    """One PET scan: plan, result and provenance.
 
     Attributes
     ----------
     schema_version : version of the schema that the record follows
-    status : what became of the scan
+    status : outcome of the scan
     reason : why there is no result, a sentence; null with one
     error : class of the error that ended the scan; null without
     participant_id : ``sub-<label>``
@@ -490,8 +490,8 @@ class ScanRecord(RecordPart):
     site : where it was scanned, as the raw dataset says
     acq_time : when it was scanned, ISO 8601; dates may be shifted, so only differences within a
         participant mean anything
-    participant : row of ``participants.tsv``, as it stands there
-    session : row of ``sessions.tsv``, as it stands there
+    participant : row of ``participants.tsv``, unchanged
+    session : row of ``sessions.tsv``, unchanged
     acquisition : fields of the raw sidecar about scanner, dose and reconstruction
     tracer : code of the tracer, as in ``trc-``
     tracer_name : name of the tracer as the raw data gave it
@@ -504,7 +504,7 @@ class ScanRecord(RecordPart):
     frame_duration_s : duration of every frame of the raw PET, seconds
     frame_weights_s : seconds of each frame that were averaged
     reference_region : reference region that ``centiloid`` rests on
-    equation : line from SUVR to Centiloid; null where none belongs to the scan
+    equation : equation from SUVR to Centiloid; null if there is none for the scan
     calibration : whether that line belongs to the way the scan was processed
     coverage : the Centiloid volume of which least lies in the field of view
     verdicts : on ``window``, ``coverage``, ``plausible`` (the Centiloid) and on the numbers of

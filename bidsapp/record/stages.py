@@ -131,7 +131,7 @@ def completed_record(
 
 
 def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: Path) -> ScanRecord:
-    """The same record, ``failed``: what was known stays, the sentence says why no result came.
+    """The same record as ``failed``, with a sentence that says why there is no result.
 
     Paths in the sentence become those within the dataset: where it lay is not part of a result.
 

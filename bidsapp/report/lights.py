@@ -106,7 +106,7 @@ def _plausible(record: ScanRecord) -> Iterator[Light]:
         _colour(record, "plausible"),
         "Plausible Centiloid",
         f"{number(record.centiloid)} CL",
-        f"possible in people: {number(verdict.lowest, 0)} to {number(verdict.highest, 0)} CL",
+        f"range in people: {number(verdict.lowest, 0)} to {number(verdict.highest, 0)} CL",
         "outside this range, a wrong tracer, a wrong image or a failed step is more likely",
     )
 

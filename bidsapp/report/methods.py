@@ -418,7 +418,7 @@ def _tau(recipe: Recipe) -> str:
 
 
 def _further(recipe: Recipe) -> Iterator[str]:
-    """Regions, kinetics and partial volume: what was measured besides the Centiloid."""
+    """Regions, kinetics and partial volume: measurements besides the Centiloid."""
     if recipe.parameters.get("initial_transform"):
         yield PROCESSING["initial_transform"].phrase
     if atlases := _atlases(recipe):

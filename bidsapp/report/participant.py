@@ -84,7 +84,7 @@ class ScanView:
 
     @property
     def who(self) -> dict[str, str]:
-        """Who was scanned with what, as far as it is known."""
+        """Participant and scan, as far as known."""
         record, window = self.record, self.record.window_min
         age, dose = age_of(record), dose_of(record)
         person = (None if age is None else f"{age:g} years", sex_of(record))
@@ -140,7 +140,7 @@ class ScanView:
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals by what they are of, CL."""
+        """95 % intervals by their meaning, CL."""
         names = PROCESSING["interval"].phrases
         ends = {
             Interval.RESCAN: self.record.rescan_interval,

@@ -1,4 +1,4 @@
-"""SVG elements as escaped markup: whatever comes from data stays text."""
+"""SVG elements as escaped markup: data remain text."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def _noise(pet: Volume) -> dict[str, float | None]:
 def _tau_scales(
     table: Mapping[str, VoiStatistics], tau: TauScale
 ) -> dict[str, dict[str, float | None]]:
-    """SUVRs of the tau volumes, and what they are on the scales of the tracer, by region."""
+    """SUVRs of the tau volumes and their values on the scales of the tracer, by region."""
     suvr = {
         region: uptake_ratios(table, target=region, references=[REFERENCE])[REFERENCE]
         for region in tau_regions()

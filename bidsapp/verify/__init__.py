@@ -1,1 +1,1 @@
-"""Is a finished dataset still what was computed? Hashes of every file, numbers from the images."""
+"""Check that a finished dataset is unchanged: hashes of files, numbers from the images."""

@@ -1,4 +1,4 @@
-"""A whole derivative dataset: scan by scan, then what stands beside the scans."""
+"""A whole derivative dataset: each scan, then the files besides the scans."""
 
 from __future__ import annotations
 

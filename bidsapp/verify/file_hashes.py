@@ -1,4 +1,4 @@
-"""Every file of a dataset against the hashes that records and manifests hold."""
+"""Check every file of a dataset against the hashes in records and manifests."""
 
 from __future__ import annotations
 

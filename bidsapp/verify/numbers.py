@@ -169,7 +169,7 @@ class StoredScan:
 
 
 def check_numbers(scan: StoredScan, findings: Findings) -> None:
-    """Derive everything again that the files of a scan allow; tell where it differs.
+    """Recompute everything that the files of a scan allow; report differences.
 
     What has no images to be derived from, or would need the registrations again, is checked by its
     hash alone.

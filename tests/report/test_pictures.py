@@ -54,7 +54,7 @@ def test_what_readers_scale_by_lies_at_nine_tenths(code):
             assert centiloid(0.9 * scale.top, equation) == pytest.approx(100, abs=0.5)
         elif code is not None:
             assert 0.9 * scale.top == pytest.approx(level, abs=0.005)
-            assert f"(SUVR {level:.2f}) lies at 90 %" in scale.words
+            assert f"(SUVR {level:.2f}) is at 90 %" in scale.words
     if code in (None, "FMM", "FBB", "FBP"):
         scale = read_scale(code, lambda _: None)
         assert scale.top == display_of(code).top and "not known" in scale.words

@@ -198,7 +198,7 @@ class Fit:
 def better_start(
     t1w: Volume, priors: TissuePriors, sampler: PriorSampler, start: Start, options: Options
 ) -> Start:
-    """Take what is affine in a coarse fit into the start.
+    """Move the affine part of a coarse fit into the starting position.
 
     The bending energy punishes a warp for what an affine left undone, so that the result would
     depend on where it began: tests/benchmarks/starts.py.

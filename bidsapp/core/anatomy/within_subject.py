@@ -61,7 +61,7 @@ DEEP_MM = 20.0  # CSF farther than this from the outside of the brain is ventric
 
 @dataclass(frozen=True)
 class Visit:
-    """A T1w of the person, segmented by itself.
+    """A T1w of the person, segmented separately.
 
     Attributes
     ----------
@@ -313,7 +313,7 @@ def _range(values: Float64) -> Float64:
 def _converge(
     visits: Sequence[Visit], matrices: list[Matrix], fwhm: float, spacing: float
 ) -> tuple[list[Matrix], _Level]:
-    """Move all visits together until they rest; positions and what is seen there."""
+    """Move all visits together until convergence; positions and resampled images."""
     images = [blur(visit.image, fwhm) for visit in visits]
     brain = _common_brain(visits, matrices)
     points = scattered_points(np.asarray(brain.data, bool), brain.affine, spacing)

@@ -76,7 +76,7 @@ def without_spikes(t1w: Volume) -> Volume:
 
 
 def without_padding(t1w: Volume) -> Volume:
-    """Make missing what surrounds a head with one number that is as bright as tissue.
+    """Mark a constant surrounding of the head that is as bright as tissue as missing.
 
     A brain without skull whose intensities were scaled afterwards has such a background.
 

@@ -31,7 +31,7 @@ def decay_factors(
     half_life_s: float,
     reference_s: float,
 ) -> tuple[float, ...]:
-    """Factors that take measured activity to what it would be at a reference time.
+    """Factors that correct measured activity for decay to a reference time.
 
     The activity of a frame is the mean over its duration of an exponential decay (for example
     Cherry, Sorenson & Phelps, Physics in Nuclear Medicine, 4th ed., eq. 4-15), so that

@@ -165,7 +165,7 @@ def refusal(choice: FrameChoice, window_s: Window, rule: WindowRule) -> str | No
 
 
 def off_window_s(choice: FrameChoice, window_s: Window) -> tuple[float, float]:
-    """Seconds of the tracer's window that are missing, and of the mean that lie outside of it.
+    """Seconds of the tracer's window that are missing, and of the mean outside it.
 
     Parameters
     ----------

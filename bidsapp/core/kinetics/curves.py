@@ -192,7 +192,7 @@ class Curve:
 
 
 def bridged(timeline: Timeline, means: Float64, weights: Float64) -> Curve:
-    """Make a curve of frame means, with what happened between them.
+    """Make a curve from frame means, including the gaps between them.
 
     Before the first frame the activity rises linearly from zero at injection. Across a gap it is
     that of one tissue compartment, which is what SRTM takes a reference tissue for, under a plasma

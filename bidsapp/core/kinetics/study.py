@@ -130,7 +130,7 @@ def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bo
 
 
 def lost_frames(reference: Float64) -> NDArray[np.bool_]:
-    """Frames in which the reference region holds next to nothing of what it held before.
+    """Frames in which the reference region lost almost all of its activity.
 
     No tissue is cleared of nine tenths from one frame to the next.
 

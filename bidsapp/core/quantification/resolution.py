@@ -113,7 +113,7 @@ def kernel_to(target_mm: float, measured: Sequence[float]) -> Widths:
 
 
 def smooth(image: Volume, fwhm_mm: Sequence[float]) -> Volume:
-    """Blur an image along its voxel axes without drawing in what was not measured.
+    """Blur an image along its voxel axes, ignoring voxels that were not measured.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class Fingerprint:
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:12]
 
     def differences(self, other: Fingerprint) -> dict[str, str]:
-        """In what another pipeline differs: field -> words for a sentence.
+        """Differences of another pipeline: field -> words for a sentence.
 
         Parameters
         ----------

@@ -268,7 +268,7 @@ def _merged(
 
 
 def _reduced(image: Volume) -> Volume:
-    """Average blocks of small voxels; what is not finite counts as 0."""
+    """Average blocks of small voxels; values that are not finite count as 0."""
     x, y, z = (max(1, int(COARSE_MM // size)) for size in image.grid.voxel_size)
     data = known_or_zero(np.asarray(image.data, np.float32))
     if x * y * z == 1:

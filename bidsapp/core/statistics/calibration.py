@@ -83,7 +83,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class JudgedLine:
-    """A line through people's values, and what is to be thought of it.
+    """A line through people's values, and remarks about it.
 
     Attributes
     ----------

@@ -70,7 +70,7 @@ class Change(Estimate):
 
     @property
     def reliable(self) -> bool:
-        """Whether the change is beyond what two scans without any change differ by."""
+        """Whether the change exceeds the difference of two scans without true change."""
         return abs(self.value) > self.limit
 
     def rate(self, years: float) -> tuple[float, float, float]:
