@@ -214,6 +214,23 @@ def test_a_scan_that_no_equation_fits_keeps_its_suvrs(tmp_path):
     assert "1.80" in words
 
 
+def test_several_scans_begin_with_a_table_of_their_results(tmp_path):
+    flags = [{"code": code, "message": "look"} for code in ("stated", "pet-offset")]
+    scans = {
+        "1": finished_record(SCAN, centiloid=5.0, rescan_interval=[1.0, 9.0]),
+        "2": finished_record(SCAN, centiloid=40.0, flags=flags),
+        "3": finished_record(SCAN) | {"status": "failed", "reason": "x"},
+    }
+    for session, content in scans.items():
+        write(tmp_path, content, {"sub": "01", "ses": session, "trc": "FBB"})
+    page = read(write_page(tmp_path, "01"))
+    table = page.words[page.words.index("Result of every scan") : page.words.index("session 1")]
+    rows = table.split("ses-")[1:]
+    assert "1_trc-FBB" in rows[0] and "5.0 CL" in rows[0] and "1.0 to 9.0" in rows[0]
+    assert "40.0 CL, in doubt" in rows[1] and "pet-offset; stated" in rows[1]
+    assert "failed" in rows[2]
+
+
 @pytest.mark.parametrize("code", ["pet-t1w-distance", "pet-offset", "frame-stands-out"])
 def test_no_band_where_the_number_is_in_doubt(tmp_path, code):
     write(tmp_path, finished_record(SCAN, centiloid=5.0), SCAN)
