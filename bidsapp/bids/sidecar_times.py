@@ -247,6 +247,9 @@ def starts_by_moments(
         None where the listed ones may be starts.
     """
     late = scan_start_s is not None and starts[0] - scan_start_s > _SAME_CLOCK_S
+    with_scan = scan_start_s is not None and abs(starts[0] - scan_start_s) <= _ROUNDING_S
+    if with_scan and durations[0] > 2 * _ROUNDING_S:  # the first is a start
+        return None
     apart = len(starts) > 2 and not _touch(starts, durations)
     means, middles, _ = zip(*(moments_within(d, half_life_s) for d in durations), strict=True)
     if len(starts) == 1 and abs(means[0] - middles[0]) <= 2 * _ROUNDING_S:
