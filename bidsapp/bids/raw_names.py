@@ -144,7 +144,8 @@ def _reason(path: Path, bids_dir: Path, suffix: str) -> str | None:
         return "it is a folder"
     ending = "." + path.name.partition(".")[2]
     if ending not in NIFTI:
-        return f"its ending is {ending}, not .nii or .nii.gz"
+        ecat = "; convert ECAT with --dicom-dir" if ending.lower() in (".v", ".v.gz") else ""
+        return f"its ending is {ending}, not .nii or .nii.gz{ecat}"
     if reason := problem_of(path, bids_dir, suffix):
         return reason
     is_magnitude = parse_entities(path).get("part", "mag") == "mag"

@@ -52,6 +52,7 @@ def test_images_of_other_names_and_folders_are_told_with_the_reason(raw_study, t
         "sub-5/pet/sub-5_trc-FBB_pet.NII.GZ": "its ending is .NII.GZ",
         "sub-6/pet/sub-6_trc-FBB_pet.img": "its ending is .img",
         "sub-t/sub-t_pet.img": "its ending is .img",
+        "sub-v/pet/sub-v_trc-FBB_pet.v": "convert ECAT with --dicom-dir",
         "sub-7/pet/sub-7_trc-FBB_PET.nii": "its suffix is PET, not pet",
         "sub-8/ses01/pet/sub-8_trc-FBB_pet.nii.gz": "it is not in sub-8/pet/",
         "sub-9/pet/sub-9_run-1_run-2_pet.nii": "run- occurs twice in its name",
