@@ -16,7 +16,10 @@ Row = Mapping[str, str | None]
 
 # Columns in lower case, the likeliest first.
 AGE_COLUMNS = ("age", "age_at_scan", "age_years", "age_bl")
+SEX_COLUMNS = ("sex", "gender")
 WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
+# What BIDS lets people write for one thing.
+SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
 # Others are another unit, a code for a missing value (0, -4, 999) or a mistake.
 _AGE_YEARS = (10.0, 120.0)
 _WEIGHT_KG = (2.0, 300.0)
@@ -200,6 +203,39 @@ def with_units(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
         bare = value is not None and value[-1:].isdigit()
         if name.lower() in WEIGHT_COLUMNS and bare and re.search("[A-Za-z]", str(unit or "")):
             changed[name] = value if is_unknown(unit) else f"{value} {unit}"
+    return changed
+
+
+def with_sexes(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]:
+    """A row with the sex in words where it is a code that the dictionary of the table explains.
+
+    Parameters
+    ----------
+    row : values by column
+    dictionary : of the table, as ``participants.json``
+
+    Returns
+    -------
+    dict of str or None
+
+    Examples
+    --------
+    >>> with_sexes({"sex": "2"}, {"sex": {"Levels": {"1": "male", "2": "female"}}})
+    {'sex': 'female'}
+    """
+    changed = dict(row)
+    for name, about in dictionary.items():
+        levels = about.get("Levels") if isinstance(about, dict) else None
+        value = row.get(name)
+        if name.lower() not in SEX_COLUMNS or not isinstance(levels, dict) or value is None:
+            continue
+        words = {*re.findall("[a-z]+", str(levels.get(value)).lower())} & {
+            "female",
+            "male",
+            "other",
+        }
+        if value.lower() not in SEXES and len(words) == 1:
+            changed[name] = min(words)
     return changed
 
 

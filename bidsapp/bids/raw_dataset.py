@@ -24,6 +24,7 @@ from bidsapp.bids.covariates import (
     first_known,
     unread_covariates,
     weight_kg,
+    with_sexes,
     with_units,
     without_dates,
 )
@@ -240,14 +241,18 @@ class RawDataset:
         dict
             ``participant`` and ``session``: columns of ``participants.tsv`` and ``sessions.tsv``
             as they stand there, None for ``n/a``, without dates but that of the begin of
-            treatment; ``acquisition``: fields of the sidecar about scanner, dose and
-            reconstruction, empty when it cannot be read.
+            treatment, codes of sex in words; ``acquisition``: fields of the sidecar about scanner,
+            dose and reconstruction, empty when it cannot be read.
         """
         sidecar = self.readable_sidecar(image)
         fields = read_table("sidecar_keys")["acquisition"]
         return {
-            "participant": without_dates(self._participant_row(image)),
-            "session": without_dates(self._session_row(image)),
+            "participant": with_sexes(
+                without_dates(self._participant_row(image)), self._dictionaries["participant"]
+            ),
+            "session": with_sexes(
+                without_dates(self._session_row(image)), self._dictionaries["session"]
+            ),
             "acquisition": finite({key: sidecar[key] for key in fields if key in sidecar}),
         }
 

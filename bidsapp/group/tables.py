@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from bidsapp.bids.covariates import is_date_cell
+from bidsapp.bids.covariates import SEX_COLUMNS, SEXES, is_date_cell
 from bidsapp.bids.values import DAY_S, YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.core.quantification.uncertainty import COMPONENTS
@@ -119,6 +119,9 @@ def centiloid_columns(
         entry = (described or {}).get(table, {}).get(column)
         origin = f"Column {column} of {table}s.tsv of the raw dataset"
         entry = dict(entry) if isinstance(entry, Mapping) else {}
+        if column.lower() in SEX_COLUMNS and isinstance(levels := entry.get("Levels"), Mapping):
+            has_codes = not {code.lower() for code in levels} <= SEXES.keys()
+            entry = {k: v for k, v in entry.items() if k != "Levels" or not has_codes}
         text = entry.get("Description")
         entry["Description"] = f"{text} ({origin})" if isinstance(text, str) else origin
         columns[name] = entry

@@ -7,13 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from bidsapp.bids.covariates import AGE_COLUMNS, age_years, first_known
+from bidsapp.bids.covariates import AGE_COLUMNS, SEX_COLUMNS, SEXES, age_years, first_known
 from bidsapp.record.model import ScanRecord
 
-# Columns of raw tables, in lower case, the likeliest first.
-_SEX = ("sex", "gender")
-# What BIDS lets people write for one thing.
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # no 007: that is a name
 
 
@@ -74,8 +70,8 @@ def sex_of(record: ScanRecord) -> str | None:
     -------
     str or None
     """
-    text = known_of(record, _SEX)
-    return None if text is None else _SEXES.get(text.lower(), text)
+    text = known_of(record, SEX_COLUMNS)
+    return None if text is None else SEXES.get(text.lower(), text)
 
 
 def scanner_of(record: ScanRecord) -> str | None:

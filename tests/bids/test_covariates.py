@@ -120,6 +120,23 @@ def test_a_weight_in_another_unit_is_told_and_not_used(raw, planned):
     assert "'12 stone', which is not a weight in kg" in flag.message and scan.suv_factor is None
 
 
+@pytest.mark.parametrize(
+    ("levels", "cell", "kept"),
+    [
+        ({"1": "Male", "2": "Female"}, "2", "female"),
+        ({"0": {"Description": "male participants"}}, "0", "male"),
+        ({"M": "male"}, "M", "M"),
+        ({"1": "male or female"}, "1", "1"),
+        ({"1": "male"}, "2", "2"),
+        ("M or F", "2", "2"),
+    ],
+)
+def test_codes_of_sex_are_what_the_dictionary_says(raw, planned, levels, cell, kept):
+    (raw.root / "participants.json").write_text(json.dumps({"Sex": {"Levels": levels}}))
+    scan = planned(f"participant_id\tSex\nsub-1\t{cell}\n")
+    assert scan.about["participant"] == {"Sex": kept}
+
+
 def test_a_date_that_cannot_be_read_is_told(raw):
     for label in ("1", "2"):
         raw.t1w(f"sub-{label}_ses-a")

@@ -242,6 +242,14 @@ def test_columns_of_the_raw_tables_follow_ours(tmp_path):
     assert "sessions.tsv" in described["mmse"]["Description"]
 
 
+@pytest.mark.parametrize(("levels", "kept"), [({"M": "male", "F": "female"}, True),
+                                              ({"1": "male", "2": "female"}, False)])  # fmt: skip
+def test_levels_of_sex_are_those_of_the_column(tmp_path, levels, kept):
+    records = cohort(tmp_path, {"participant": RAW})
+    described = centiloid_columns(records, {"participant": {"sex": {"Levels": levels}}})
+    assert ("Levels" in described["participants_sex"]) == kept
+
+
 @pytest.mark.parametrize(
     ("written", "age", "sex"),
     [({"age": "89+", "sex": "m"}, 89, "M"), ({"Age": "60", "Gender": "O"}, 60, "O"),
