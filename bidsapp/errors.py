@@ -88,7 +88,7 @@ class NoMatchError(CentipetError):
 
 
 class BadDataError(CentipetError):
-    """An image, a header or a sidecar contradicts itself or lacks what is needed."""
+    """An image, a header or a sidecar is contradictory or incomplete."""
 
     exit_code = ExitCode.BAD_DATA
 

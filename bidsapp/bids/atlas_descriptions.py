@@ -1,4 +1,4 @@
-"""The atlases of a run at the root of its output: what they are, and their regions.
+"""Descriptions and regions of the atlases of a run, in the top folder of its output.
 
 ``atlas-<label>_description.json``, and for those of the package ``tpl-MNI152NLin6Asym/anat`` with
 the regions as they were used. An atlas of a user is not copied, its licence may forbid it; it is

@@ -54,7 +54,7 @@ class Candidate:
 
 
 class LeftOut(Exception):
-    """A PET that is not for this app, which is no fault of the dataset; ``tracer`` is its code."""
+    """A PET that this app does not process, such as another tracer (``tracer`` is its code)."""
 
     def __init__(self, reason: str, tracer: str) -> None:
         super().__init__(reason)

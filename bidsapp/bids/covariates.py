@@ -131,7 +131,7 @@ def is_date_cell(column: str, text: str) -> bool:
 
 
 def age_years(text: str | None) -> int | float | None:
-    """Age in years; ``89+`` stands for all that is above in BIDS. None for what is no adult's age.
+    """Age in years; ``89+`` covers all higher ages in BIDS. None if it is not an age of an adult.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def age_years(text: str | None) -> int | float | None:
 
 
 def weight_kg(value: Any) -> float | None:
-    """Body weight of a cell or a field; None for what is no weight of a person in kg.
+    """Body weight from a cell or a field; None if it is not the weight of a person in kg.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:
 
 
 def unread_covariates(rows: Iterable[Row]) -> list[str]:
-    """What is told of age and weight and cannot be one: a phrase each.
+    """Ages and weights that are impossible, a phrase each.
 
     Parameters
     ----------

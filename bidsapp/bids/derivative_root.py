@@ -37,7 +37,7 @@ _IGNORED = ("group_*", "*.html", "figures", "log")
 
 
 def write_root_files(output_dir: Path, bids_dir: Path) -> None:
-    """Write what makes ``output_dir`` a BIDS derivative dataset.
+    """Write the files that make ``output_dir`` a BIDS derivative dataset.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_root_files(output_dir: Path, bids_dir: Path) -> None:
 
 
 def remove_leftovers(output_dir: Path, people: Collection[str]) -> int:
-    """Remove what killed runs left half-written, at the root and of some participants.
+    """Remove partly written files of killed runs, in the top folder and of some participants.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ class PairRow:
         return None if is_unknown(text) else text
 
     def at(self, column: str) -> str:
-        """Where a cell stands, for the beginning of a message.
+        """Position of a cell, for the beginning of a message.
 
         Parameters
         ----------

@@ -327,7 +327,7 @@ def joining(others: Sequence[Candidate]) -> str:
 
 
 def why_early(early: Candidate, late: Candidate, joined: bool) -> str:
-    """Say why an image outside the uptake window is no scan of its own.
+    """Say why an image outside the uptake window is not a separate scan.
 
     Parameters
     ----------

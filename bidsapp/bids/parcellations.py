@@ -55,7 +55,7 @@ def _wanted(processing: Processing) -> tuple[AtlasChoice, ...]:
 
 @lru_cache
 def absent_everywhere(wanted: tuple[AtlasChoice, ...]) -> frozenset[AtlasChoice]:
-    """Atlases that a program wrote for nobody, though it wrote another for somebody.
+    """Atlases that a program wrote for no participant, though it wrote another for some.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _is_anywhere(choice: AtlasChoice) -> bool:
 
 
 def absence_sentences(processing: Processing) -> list[str]:
-    """Sentences about atlases of ``--derivatives`` that nobody has, once for the run.
+    """Sentences about atlases of ``--derivatives`` that no participant has, once per run.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether a PET image is a reconstruction with attenuation correction: what its texts say.
+"""Whether a PET image is an attenuation-corrected reconstruction, according to its texts.
 
 Without it the cortex reads too low against the cerebellum's depth, and nothing in the voxels tells.
 """

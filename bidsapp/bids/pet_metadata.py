@@ -54,7 +54,7 @@ _KEYS = read_table("sidecar_keys")
 
 @dataclass(frozen=True)
 class PetTiming:
-    """When the frames were measured, and in what.
+    """Times and units of the frames.
 
     Attributes
     ----------
@@ -406,7 +406,7 @@ def common_decay_factors(timing: PetTiming, half_life_s: float) -> tuple[float, 
 
 
 def factors_to(timing: PetTiming, half_life_s: float, reference_s: float) -> tuple[float, ...]:
-    """Factors that take every frame, whatever it is corrected to, to one moment.
+    """Factors that decay-correct every frame to one time, whatever it was corrected to.
 
     Parameters
     ----------
@@ -521,7 +521,7 @@ def suv_factor(sidecar: Mapping[str, Any], weight_kg: float | None) -> float | N
 
 
 def dose_mbq(sidecar: Mapping[str, Any]) -> float | None:
-    """Injected activity; by dcm2niix's field in Bq where the unit is no unit of activity.
+    """Injected activity; from dcm2niix's field in Bq if the unit is not one of activity.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class _Planner:
         return visits.values()
 
     def decide(self, visit: Sequence[Candidate]) -> None:
-        """Plan the scans of a visit, and leave out those that a late part stands for."""
+        """Plan the scans of a visit, except early parts that are covered by a late part."""
         late = {member.image.path: injections.late_part(member, visit) for member in visit}
         joined: set[Path] = set()
         for candidate in visit:

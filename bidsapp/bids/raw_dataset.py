@@ -1,4 +1,4 @@
-"""A raw dataset that was found: its images, and what sidecars and tables say of them.
+"""A raw dataset: its images, and the information of sidecars and tables about them.
 
 Sidecars are read one image at a time, so that a broken one costs one scan (pybids gives up on
 the whole dataset).
@@ -275,7 +275,7 @@ class RawDataset:
         return [column for table, key in tables for column in table.contradicted.get(key, ())]
 
     def unused_statements(self) -> list[str]:
-        """Sentence about what a user states of images that the dataset has not.
+        """Sentence about statements of the user on images that are not in the dataset.
 
         What is not asked for in this run, and series that the images may come from, is passed over.
 
@@ -341,7 +341,7 @@ class RawDataset:
         return unread_covariates(self._rows(image))
 
     def unread_weights(self, image: RawImage) -> dict[str, Any]:
-        """Fields of the sidecar that should be a weight and are none; 0 stands for unknown.
+        """Fields of the sidecar that should be a weight but are not; 0 means unknown.
 
         Parameters
         ----------
@@ -483,7 +483,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def table_dictionary(folder: Path, level: str) -> dict[str, Any]:
-    """``participants.json`` or ``sessions.json`` of a folder: what columns of a table mean.
+    """``participants.json`` or ``sessions.json`` of a folder: meaning of table columns.
 
     Parameters
     ----------

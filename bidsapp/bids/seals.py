@@ -66,7 +66,7 @@ def is_intact(text: bytes) -> bool:
 def write_manifest(
     path: Path, output_dir: Path, files: Iterable[Path], inputs: Iterable[str], **about: Any
 ) -> Path:
-    """Write the hashes of files that belong to no record, and of what they were made from, sealed.
+    """Write the signed hashes of files that belong to no record, and of their sources.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def write_manifest(
 
 
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 by name, without what another process removed meanwhile.
+    """SHA-256 by name, without files that another process has removed.
 
     Parameters
     ----------

@@ -229,7 +229,7 @@ def starts_by_moments(
     scan_start_s: float | None,
     half_life_s: float | None,
 ) -> tuple[float, ...] | None:
-    """Starts of frames where a moment within each, as FrameReferenceTime of DICOM, stands for it.
+    """Starts of frames from a time within each, as FrameReferenceTime of DICOM.
 
     They are told by frames that touch by that moment and not as they stand, or of which the first
     then begins with the scan.  Of a single frame only the mean of decay tells: its middle may well

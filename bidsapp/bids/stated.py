@@ -156,7 +156,7 @@ def _times(values: Mapping[str, Any]) -> StatedTimes:
 
 
 def in_sidecar(sidecar: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of an image with what a user states in their place, and a flag that says so.
+    """Metadata of an image with the user's statements in place, and a flag about them.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def with_flag(sidecar: Mapping[str, Any], flag: Flag) -> dict[str, Any]:
 
 
 def own_notes(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """What CentiPET noted in the metadata of an image, under a key of its own.
+    """CentiPET's notes in the metadata of an image, under its own key.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from bidsapp.settings import Processing
 def choose_window(
     timing: PetTiming, tracer: Tracer, processing: Processing, pet: Path
 ) -> tuple[WindowChoice, tuple[Flag, ...]]:
-    """Frames to average, and how they differ from what the tracer asks for.
+    """Frames to average, and their difference from the tracer's window.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _effect(late_s: float, rule: WindowRule) -> str:
 
 
 def is_in_window(pet: RawImage, tracer: Tracer, timing: PetTiming, processing: Processing) -> bool:
-    """Whether a scan can stand for the window without --allow-off-window.
+    """Whether a scan covers the window without --allow-off-window.
 
     Parameters
     ----------

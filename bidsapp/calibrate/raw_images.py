@@ -66,7 +66,7 @@ def write_dataset(scans: Sequence[ArchiveScan], folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Expected:
-    """A scan that should have a result: whose, and with which tracer."""
+    """A scan that should have a result: person and tracer."""
 
     person: str
     is_young: bool
@@ -74,7 +74,7 @@ class Expected:
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether a folder is a raw dataset, which is processed as it is.
+    """Whether a folder is a raw dataset, which is processed unchanged.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def measured(
 
 
 def image_hashes(scans: Iterable[ArchiveScan]) -> dict[str, dict[str, str]]:
-    """SHA-256 of every image, by person and what it shows.
+    """SHA-256 of every image, by person and content.
 
     Parameters
     ----------

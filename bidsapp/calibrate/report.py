@@ -187,7 +187,7 @@ def _described(codes: Iterable[str]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the app and of what it computes with.
+    """Versions of the app and of its numerical libraries.
 
     Returns
     -------

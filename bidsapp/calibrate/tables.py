@@ -62,7 +62,7 @@ class Pair:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a TSV or CSV in whatever encoding; values without blanks around, ``n/a`` as empty.
+    """Rows of a TSV or CSV in any encoding; values are stripped, ``n/a`` is empty.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def public_people() -> list[Person]:
 
 
 def not_among(names: Iterable[str]) -> tuple[str, ...]:
-    """People of the public table who are not among these; none when nobody is of that table.
+    """People of the public table who are missing here; none if nobody is in that table.
 
     Parameters
     ----------

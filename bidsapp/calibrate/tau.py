@@ -55,7 +55,7 @@ class TauStudy:
 
     @property
     def passed(self) -> bool:
-        """Whether every line meets all criteria: a file never lacks a region that was asked for."""
+        """Whether every line meets all criteria: a file always has all requested regions."""
         return all(line.passed for line in self.lines.values())
 
     @property

@@ -70,7 +70,7 @@ def refuse_to_replace(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def nearest(typed: str, names: Iterable[str]) -> str | None:
-    """Name that was probably meant: one that what was typed begins, or else the most similar.
+    """The most likely intended name: one with the typed text as prefix, else the most similar.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self._where}{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what no parser knows, then do as argparse does.
+        """Refuse arguments that no parser knows, then do as argparse does.
 
         Parameters
         ----------
@@ -355,7 +355,7 @@ def refuse_lost_folder() -> None:
 
 
 def complain(prog: str, error: CentipetError) -> int:
-    """Say in one line on stderr what went wrong; return the exit code.
+    """Print the error in one line on stderr; return the exit code.
 
     Parameters
     ----------

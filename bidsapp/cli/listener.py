@@ -29,7 +29,7 @@ class _Listened:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Pass on the written text."""
         self._try(self._stream.flush)
 
     def _try(self, act: Callable[[], object]) -> None:

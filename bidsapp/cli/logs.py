@@ -45,7 +45,7 @@ _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def new_log_file(output_dir: Path) -> Path:
-    """Path of the log of this run; the random part keeps apart what starts in one second.
+    """Path of the log of this run; a random part distinguishes runs started in the same second.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Progress:
         self.console.print(f"! {plain(text)}", markup=False, style="yellow")
 
     def fail(self, text: str) -> None:
-        """One line that says what went wrong.
+        """One line about an error.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class Progress:
         self._show_running()
 
     def drop(self, step: str) -> None:
-        """A step has ended without success; the failure itself is told apart.
+        """A step has ended without success; the failure itself is reported separately.
 
         Parameters
         ----------

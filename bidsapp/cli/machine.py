@@ -42,7 +42,7 @@ def available_cpus(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) 
 
 
 def processors() -> int:
-    """Processors that the kernel lets this process run on; macOS cannot tell, and has them all.
+    """Processors that this process may run on; all on macOS, which has no affinity.
 
     Returns
     -------

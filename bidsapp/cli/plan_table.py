@@ -1,4 +1,4 @@
-"""``--dry-run`` of a BIDS dataset: what would be done with every scan, as a table."""
+"""``--dry-run`` of a BIDS dataset: a table of the planned processing of every scan."""
 
 from __future__ import annotations
 

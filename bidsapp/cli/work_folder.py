@@ -66,7 +66,7 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
 
 
 def kept_bytes(folder: Path, people: Collection[str]) -> int:
-    """Size of what is kept of some participants, in all versions and configurations.
+    """Size of the intermediate results of some participants, in all versions and configurations.
 
     Parameters
     ----------

@@ -207,7 +207,7 @@ def region_names(choice: AtlasChoice) -> tuple[str, ...] | None:
 
 @lru_cache
 def uptake_regions() -> dict[str, NDArray[np.bool_]]:
-    """Where tissue takes up tracer at levels of its own, on ``mni_grid(2)``.
+    """Regions where tissue has its own level of uptake, on ``mni_grid(2)``.
 
     ``ctx``, the cortical target, and ``cbl``, the whole cerebellum: everything nearer to it than
     to any other region of an anatomical atlas. The Centiloid's ``wc`` is not that: it leaves out

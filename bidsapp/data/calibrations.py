@@ -1,4 +1,4 @@
-"""Calibration files of a user: what ``centipet-calibrate`` writes and ``--calibration`` reads.
+"""The user's calibration files, written by ``centipet-calibrate`` for ``--calibration``.
 
 Such a file holds equations, the fingerprint of the pipeline that made the SUVRs, and a SHA-256 over
 all of it. That of tau holds lines to the SUVRs of the standard pipeline instead.

@@ -138,7 +138,7 @@ def parse_label_table(text: str, source: str) -> LabelTable:
 
 
 def side_of(name: str) -> str:
-    """Hemisphere that the name of a region tells: ``L``, ``R``, or ``n/a``.
+    """Hemisphere according to the name of a region: ``L``, ``R``, or ``n/a``.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def side_of(name: str) -> str:
 
 
 def other_side(name: str) -> str | None:
-    """What the same region on the other side would be called; None when a name tells no side.
+    """Name of the same region on the other side; None if the name has no side.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ _NO_ATTENUATION_LABEL = re.compile(r"^(?i:nac|no-?nac|noac|nonac|uncorr)|NAC|(?i
 
 
 def is_unknown(value: object) -> bool:
-    """Whether a value tells nothing: absent, empty, ``n/a``, ``unknown``, no number (NaN).
+    """Whether a value has no information: absent, empty, ``n/a``, ``unknown``, NaN.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def read_tracers(path: Path | None) -> tuple[Tracer, ...]:
 
 
 def using_tracer_file(path: Path | None) -> AbstractContextManager[None]:
-    """Context in which the tracers of a file stand beside those of the package.
+    """Context in which the tracers of a file are added to the built-in ones.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ class _Own:
 
 @contextmanager
 def using_tracers(own: Iterable[Tracer]) -> Iterator[None]:
-    """Let tracers of a user stand beside those of the package, wherever a tracer is read.
+    """Add the user's tracers to the built-in ones, wherever a tracer is read.
 
     Parameters
     ----------

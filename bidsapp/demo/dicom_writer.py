@@ -40,7 +40,7 @@ HALF_LIFE_S = HEADERS["radiopharmaceutical"]["RadionuclideHalfLife"]  # F-18
 
 @dataclass(frozen=True)
 class SeriesToWrite:
-    """One series of a study and what all its files share.
+    """One series of a study and the properties shared by its files.
 
     Attributes
     ----------
@@ -235,7 +235,7 @@ def radiopharmaceutical() -> Dataset:
 def slice_file(
     series: SeriesToWrite, number: int, stack: Volume, index: int, stored: NDArray[np.integer]
 ) -> Dataset:
-    """File of one slice, all but what is special to PET.
+    """File of one slice, without the tags specific to PET.
 
     Parameters
     ----------

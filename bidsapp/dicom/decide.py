@@ -340,7 +340,7 @@ class _Desk:
     def close(
         self, plan: ConversionPlan, doubts: dict[str, tuple[Flag, ...]]
     ) -> dict[SeriesKey, Target]:
-        """Put the plan into the table; return what is to be converted."""
+        """Put the plan into the table; return the series to convert."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
         targets = {}

@@ -1,4 +1,4 @@
-"""Uncompressed copies of DICOM files, made by a process of its own.
+"""Uncompressed copies of DICOM files, made by a separate process.
 
 Codecs are C programs that a broken file may crash; then it is this process that ends, and the
 copies that are missing tell.

@@ -1,4 +1,4 @@
-"""Files below the input folder, and what there stands for files that cannot be read."""
+"""Files below the input folder, and problems with unreadable ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def files_below(
     unreadable: Callable[[OSError], None] | None = None,
     lost: Callable[[Path], None] | None = None,
 ) -> Iterator[Path]:
-    """Regular files in a fixed order, without datasets of CentiPET; DICOMDIR is no image.
+    """Regular files in a fixed order, without datasets of CentiPET and DICOMDIR.
 
     Links to folders are followed after all real folders, so that every file is found once and
     under its own folders, which may be labels; not to what holds ``folder`` itself.

@@ -1,4 +1,4 @@
-"""When every frame of a PET series began, by its acquisition times or what places it without.
+"""Start of every frame of a PET series, from acquisition times or, without them, other tags.
 
 A frame starts at its (0008,002A)/(0008,0032) acquisition time.  When all frames carry the same
 one, or some have none, (0054,1300) FrameReferenceTime places them, or the durations of frames that
@@ -195,7 +195,7 @@ def _without_zeros(
 
 
 def placed(clock: ScanClock, known: Sequence[datetime | None]) -> _Placing:
-    """Place the frames of a scan that are not told apart by acquisition times.
+    """Place the frames of a scan that acquisition times do not distinguish.
 
     Parameters
     ----------

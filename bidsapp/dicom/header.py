@@ -408,7 +408,7 @@ def _beginning(start: bytes) -> _Beginning | None:
 
 
 def begins_like_dicom(path: Path) -> bool:
-    """Tell whether a file has the preamble of DICOM, whatever its name is.
+    """Whether a file has the DICOM preamble, whatever its name.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who is who, without saying so: labels that reveal nobody.
+"""Identification of people: labels that reveal nobody.
 
 A label is derived from PatientID and birth date with scrypt, so the same person gets the same
 label in every run on every machine, and nobody can read the person from it.  scrypt is slow on
@@ -327,7 +327,7 @@ def _words(name: str) -> set[str]:
 
 
 def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person, tuple[Flag, ...]]:
-    """Say of every person what makes one doubt that it is one, and no other's.
+    """Doubts about the identity of every person.
 
     Parameters
     ----------
@@ -378,7 +378,7 @@ def unlike(images: Iterable[Header]) -> list[Header]:
 
 
 def mismatch(headers: Iterable[Header]) -> Flag | None:
-    """Say in what the images of one participant disagree about the person; None when they agree.
+    """How the images of one participant disagree about the person; None if they agree.
 
     Names are compared by their letters, whatever their order, case and separators.
 

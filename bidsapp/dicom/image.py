@@ -1,4 +1,4 @@
-"""dcm2niix, and what is done to its images before anybody may rely on them.
+"""dcm2niix, and the checks and corrections of its images.
 
 dcm2niix converts one series at a time in a folder of links, so a broken series harms no other.
 Its image is then

@@ -1,4 +1,4 @@
-"""From the headers of a PET series to its frames and to what they say about time."""
+"""From the headers of a PET series to its frames and their times."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def scan_clock(
     stated: datetime | None = None,
     stated_times: StatedTimes = NOTHING_STATED,
 ) -> ScanClock:
-    """Collect what the headers of a series say about time.
+    """Collect the time information in the headers of a series.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class T1wScan:
 
 @dataclass(frozen=True)
 class Target:
-    """Name of a converted series, and what a person should see about it."""
+    """Name of a converted series, and its flags."""
 
     entities: dict[str, str]
     suffix: str
@@ -153,7 +153,7 @@ class ConversionPlan:
     left_out: dict[SeriesKey, str] = field(default_factory=dict)
 
     def flag(self, scan: PetScan, finding: Flag) -> None:
-        """Add what a person should see about a scan to its target.
+        """Add the flags of a scan to its target.
 
         Parameters
         ----------

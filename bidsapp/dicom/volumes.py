@@ -50,7 +50,7 @@ def _is_ecat(path: Path) -> bool:
 
 
 def read_volume(path: Path) -> list[Header]:
-    """Read what is known of a NIfTI or ECAT image, without its voxels.
+    """Read the metadata of a NIfTI or ECAT image, without its voxels.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""How a graph of steps is run: processes, batch systems, and what of nipype is overridden."""
+"""How a graph of steps is run: processes, batch systems, and overrides of nipype."""

@@ -51,7 +51,7 @@ _MOST_YEARS = 50  # 2021 is no number of years, and dates further apart are not 
 
 
 def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
-    """Value of every scan by each column of participants.tsv that tells groups of people.
+    """Value of every scan for each column of participants.tsv that defines groups of people.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Nodes of the within-subject template: each visit by itself, the template, its transforms."""
+"""Nodes of the within-subject template: each visit, the template, its transforms."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _remove_if_left(path: Path) -> bool:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text atomically; a file that holds just that already is left as it is.
+    """Write UTF-8 text atomically; a file with the same content is left unchanged.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def file_state(path: str | Path) -> str:
 
 
 def remembered_hash(path: str | Path) -> str:
-    """`file_hash` of a regular file, taken once per process as long as the file stays as it is.
+    """`file_hash` of a regular file, computed once per process while the file is unchanged.
 
     Parameters
     ----------

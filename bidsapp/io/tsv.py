@@ -1,4 +1,4 @@
-"""Tables on disk: TSV with a JSON dictionary beside it, ``n/a`` for what is not known.
+"""Tables on disk: TSV with a JSON dictionary, ``n/a`` for unknown values.
 
 Of the standard library and not of pandas, which takes 0.6 s to import and twenty times as long for
 a table of some hundred rows, of which the group level reads two for every scan.

@@ -105,7 +105,7 @@ class Option:
 
     @property
     def dest(self) -> str:
-        """Name under which argparse keeps what was typed."""
+        """Name under which argparse stores the value."""
         return self.flag.removeprefix("--").replace("-", "_")
 
     @property

@@ -157,7 +157,7 @@ def read_record(path: Path, output_dir: Path) -> ScanRecord:
 
 
 def record_from_json(content: Any, path: str) -> ScanRecord:
-    """The record that a JSON text holds, whatever version of CentiPET wrote it.
+    """The record in a JSON text, from any version of CentiPET.
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ def not_fitted(reason: str) -> RecordPart:
 
 
 def failed_fit(reason: str) -> RecordPart:
-    """A dynamic scan that models failed on; its Centiloid stands.
+    """A dynamic scan for which models failed; its Centiloid is kept.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def fitted(
 
 
 def not_corrected(reason: str) -> RecordPart:
-    """A scan that could not be corrected for partial volume; its Centiloid stands.
+    """A scan that could not be corrected for partial volume; its Centiloid is kept.
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ def failed_record(record: ScanRecord, error_name: str, message: str, bids_dir: P
 
 
 def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
-    """A record with the hashes of what lies beside it: what a scan gave before it failed.
+    """A failed record with the hashes of the files written before the failure.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def definition_of(code: str | None) -> TracerDefinition | None:
 
 
 def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[None]:
-    """Context in which the tracers that records define stand beside those of the package.
+    """Context in which tracers defined by records are added to the built-in ones.
 
     Whoever reads results needs no ``--tracer-file``. Where records define a code differently
     (`bidsapp.group.tables.cohort_flags` tells), the first counts.
@@ -51,7 +51,7 @@ def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[No
 
 
 def tracer_title(record: ScanRecord) -> str | None:
-    """Name of the tracer for people: by its definition, else what the raw data say.
+    """Name of the tracer for people: from its definition, else from the raw data.
 
     Parameters
     ----------

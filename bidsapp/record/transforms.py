@@ -140,7 +140,7 @@ class Transforms:
         return read_grid(file_of(self.output_dir, self.record, _IMAGE[self._known(space)]))
 
     def points(self, points: NDArray[np.floating], space: str, other: str) -> NDArray[np.float64]:
-        """Where points of a space lie in another one: what brings images of the other one here.
+        """Positions of points of one space in another, for resampling images from there.
 
         Parameters
         ----------

@@ -106,7 +106,7 @@ def _verdicts(record: ScanRecord) -> Iterator[tuple[str, Verdict]]:
 def number_verdict(
     value: float, row: Mapping[str, Any], limits: Mapping[str, float]
 ) -> Verdict | None:
-    """Judge a quality number; limits of flags go before what is usual.
+    """Judge a quality number; limits of flags take precedence over usual ranges.
 
     Parameters
     ----------

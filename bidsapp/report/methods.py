@@ -128,7 +128,7 @@ class Methods:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How some scans were processed: what their options and records say.
+    """How some scans were processed, from their options and records.
 
     Attributes
     ----------
@@ -259,7 +259,7 @@ class Recipe:
 
 
 def boilerplate(processing: Processing = _DEFAULT) -> Methods:
-    """Describe what this version would do, before or without any scan.
+    """Describe the processing by this version, without any scan.
 
     Parameters
     ----------

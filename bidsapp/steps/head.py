@@ -33,7 +33,7 @@ class HeadTissues:
 
 @dataclass(frozen=True, eq=False)
 class PlacedHead:
-    """Where the head of a scan lies; without a T1w the space of the PET takes the place of its own.
+    """Position of the head of a scan; without a T1w, the PET space replaces T1w space.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ def refuse_beyond(numbers: Mapping[str, float | None], limits: Limits, **words: 
 
 
 def refuse_impossible(centiloid: float, lowest: float, highest: float) -> None:
-    """Refuse a Centiloid that nobody has.
+    """Refuse an impossible Centiloid.
 
     Parameters
     ----------

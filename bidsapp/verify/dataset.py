@@ -119,7 +119,7 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
 def check_rest(
     output_dir: Path, records: Sequence[ScanRecord], scans: Findings, *, quick: bool = False
 ) -> Findings:
-    """What belongs to no scan: root, pages, group level, and files that nobody names.
+    """Files that belong to no scan: top folder, pages, group level, and unlisted files.
 
     Parameters
     ----------

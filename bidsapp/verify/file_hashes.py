@@ -106,7 +106,7 @@ def remedy(path: str) -> str:
 
 
 def read_sealed(output_dir: Path, name: str, findings: Findings) -> dict[str, Any]:
-    """Content of a JSON that holds its own hash; empty, and told, when it cannot be read.
+    """Content of a JSON with its own hash; empty, and reported, if it cannot be read.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def check_hashes(output_dir: Path, hashes: Any, source: str, findings: Findings)
 
 
 def foreign(output_dir: Path, known: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Files that nobody names, and folders beside the results that are not looked into.
+    """Unlisted files, and folders beside the results that are not checked.
 
     Parameters
     ----------

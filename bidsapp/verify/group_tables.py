@@ -30,7 +30,7 @@ def check_group_tables(
     asked: tuple[Filters, StudyOptions],
     findings: Findings,
 ) -> None:
-    """Compare every table with what the records of its scans give today.
+    """Compare every table with the one recomputed from the records of its scans.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def check_scan_tables(output_dir: Path, records: Sequence[ScanRecord], findings:
 
 
 def group_options(options: Any) -> tuple[Filters, StudyOptions]:
-    """Filters and options of the run that made the tables, as its manifest tells them.
+    """Filters and options of the run that made the tables, from its manifest.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""JSON content of every derivative: sources, required BIDS fields, and what made it."""
+"""JSON content of every derivative: sources, required BIDS fields, and provenance."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def measured_voxels(data: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 
 def common_box(frames: Iterable[NDArray[np.generic]]) -> Box:
-    """Part that any frame of a PET measured: one without activity yet is measured all the same.
+    """Part measured by any frame of a PET; frames before arrival of activity count as measured.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Patterns:
         self.fwhm_mm = FWHM_TRIED_MM[2]
 
     def for_another(self) -> Patterns:
-        """As new, for another PET; what was made for every PET is shared.
+        """A fresh copy for another PET that shares everything independent of the PET.
 
         Returns
         -------

@@ -93,7 +93,7 @@ class PetTemplate:
         return _blurred(self.fractions, fwhm_mm, self.grid.voxel_size)
 
     def pure(self, fwhm_mm: float, step: int) -> tuple[Float32, Matrix]:
-        """Grey, white, CSF and the rest, whatever the territory, blurred, on every step-th voxel.
+        """Grey, white, CSF and the rest of all regions, blurred, on every step-th voxel.
 
         Parameters
         ----------

@@ -208,7 +208,7 @@ class _Crop:
     def blocks(
         self, values: NDArray[np.generic], within: NDArray[np.bool_] | None = None
     ) -> Float32:
-        """Return means over blocks of an image, or of what of it lies within a mask."""
+        """Return means over blocks of an image, optionally within a mask."""
         means = []
         for first in range(int(self.low[0]), int(self.high[0]), SLAB * self.factors[0]):
             low, high = self.low.copy(), self.high.copy()

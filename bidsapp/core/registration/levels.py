@@ -257,7 +257,7 @@ class Levels:
             yield levels
 
     def at(self, coefficients: Float64) -> Float64:
-        """Return what levels (T,) or (T, M) make of the voxels, (N,) or (N, M).
+        """Return the voxels (N,) or (N, M) predicted by levels (T,) or (T, M).
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class Levels:
         return self.at(self.solve(values))
 
     def design(self) -> Float64:
-        """Return what each coefficient alone makes of the voxels, (N, T): zero if it is held.
+        """Return the voxels predicted by each coefficient alone, (N, T); zero if it is fixed.
 
         Returns
         -------

@@ -130,7 +130,7 @@ class _Search:
         return Levels(maps, self.terms, self.weights, self.regional)
 
     def residual(self, pose: Matrix) -> Float64:
-        """Return what the best levels leave of every voxel at ``pose``, shape (N,)."""
+        """Return the residual of every voxel with the best levels at ``pose``, shape (N,)."""
         index = transform(self.to_index @ pose, self.points)
         maps, _, _ = trilinear(self.model.maps, index, gradient=False)
         residual: Float64 = self.values - self.levels(maps).part(self.values)
