@@ -398,85 +398,6 @@ def test_a_window_of_ones_own(raw):
     assert "--window 10 20" in failure.message
 
 
-def test_the_session_of_the_pet_comes_first_for_its_t1w(raw):
-    raw.t1w("sub-1_ses-a")
-    t1w = raw.t1w("sub-1_ses-b")
-    raw.pet("sub-1_ses-b")
-    (scan,) = plan_of(raw).scans
-    assert (scan.t1w.t1w, codes(scan)) == (t1w, [])
-
-
-def test_the_only_t1w_of_another_session_is_used_and_flagged(raw):
-    t1w = raw.t1w("sub-1_ses-a")
-    raw.pet("sub-1_ses-b")
-    (scan,) = plan_of(raw).scans
-    assert (scan.t1w.t1w, scan.t1w.session, codes(scan)) == (t1w, "a", ["t1w-other-session"])
-
-
-def test_the_session_nearest_in_label_without_dates(raw):
-    for session in ("1", "9", "20"):
-        raw.t1w(f"sub-1_ses-{session}")
-    raw.pet("sub-1_ses-10")
-    (scan,) = plan_of(raw).scans
-    assert scan.t1w.session == "9"
-    assert "acq_time" in scan.flags[0].message
-
-
-@pytest.mark.parametrize(
-    ("pet", "ages", "chosen"),
-    [
-        ("b", {"a": 70, "b": 75, "c": 75.1}, "c"),  # labels alone would take a
-        ("2", {"1": 70, "2": 75, "3": 75.1}, "3"),  # as near by number
-        ("1", {"0": 70, "1": 75, "3": 75.1}, "0"),  # nearer by number, which may count days
-        ("b", {"a": 70, "b": 75, "c": "n/a"}, "a"),
-    ],
-)
-def test_ages_in_sessions_tell_the_nearest_where_labels_do_not(raw, pet, ages, chosen):
-    for session in ages:
-        if session != pet:
-            raw.t1w(f"sub-1_ses-{session}")
-    raw.pet(f"sub-1_ses-{pet}")
-    rows = "".join(f"ses-{session}\t{age}\n" for session, age in ages.items())
-    (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(f"session_id\tage\n{rows}")
-    (scan,) = plan_of(raw).scans
-    assert scan.t1w.session == chosen
-
-
-def test_the_session_nearest_by_months_in_labels(raw):
-    for session in ("201912", "202012"):
-        raw.t1w(f"sub-1_ses-{session}")
-    raw.pet("sub-1_ses-202001")
-    (scan,) = plan_of(raw).scans
-    assert scan.t1w.session == "201912"
-
-
-def test_the_session_nearest_in_time_with_dates(raw):
-    days = {"1": "2020-01-01", "9": "2020-01-02", "10": "2021-03-01", "20": "2021-03-02"}
-    for session, day in days.items():
-        folder, kind = ("pet", "pet") if session == "10" else ("anat", "T1w")
-        name = f"sub-1_ses-{session}"
-        if kind == "pet":
-            raw.pet(name)
-        else:
-            raw.t1w(name)
-        (raw.root / "sub-1" / f"ses-{session}" / f"{name}_scans.tsv").write_text(
-            f"filename\tacq_time\n{folder}/{name}_{kind}.nii.gz\t{day}T09:00:00\n"
-        )
-    (scan,) = plan_of(raw).scans
-    assert scan.t1w.session == "20"
-    assert "1 days" in scan.flags[0].message
-
-
-def test_several_t1w_in_one_session_are_told(raw):
-    raw.t1w("sub-1_acq-fast_run-1")
-    raw.t1w("sub-1_run-10")
-    chosen = raw.t1w("sub-1_run-2")
-    raw.pet("sub-1")
-    (scan,) = plan_of(raw).scans
-    assert (scan.t1w.t1w, codes(scan)) == (chosen, ["t1w-several"])
-    assert "--bids-filter-file" in scan.flags[0].message
-
-
 def test_a_broken_t1w_is_one_sentence_for_its_scans_only(raw):
     raw.t1w("sub-1").write_bytes(b"\x1f\x8bnonsense")
     raw.pet("sub-1")
@@ -502,24 +423,6 @@ def test_two_images_of_one_name_are_nobodys_choice(raw):
     assert plan.scans == ()
     assert {failure.error_name for failure in plan.failures} == {"BadDataError"}
     assert "remove one" in plan.failures[0].message
-
-
-@pytest.mark.parametrize("table", ["scans", "sessions"])
-def test_a_t1w_more_than_a_year_away_is_flagged(raw, table):
-    raw.t1w("sub-1_ses-1")
-    raw.pet("sub-1_ses-2_trc-FBB")
-    dates = {"1": "2018-03-01T10:00:00", "2": "2021-03-02T10:00:00"}
-    if table == "sessions":
-        rows = [f"ses-{label}\t{date}" for label, date in dates.items()]
-        path = raw.root / "sub-1" / "sub-1_sessions.tsv"
-        path.write_text("\n".join(["session_id\tacq_time", *rows]) + "\n")
-    else:
-        for label, name in (("1", "anat/sub-1_ses-1_T1w"), ("2", "pet/sub-1_ses-2_trc-FBB_pet")):
-            path = raw.root / "sub-1" / f"ses-{label}" / f"sub-1_ses-{label}_scans.tsv"
-            path.write_text(f"filename\tacq_time\n{name}.nii.gz\t{dates[label]}\n")
-    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
-    flags = {flag.code: flag.message for flag in scan.flags}
-    assert "1097 days" in flags["t1w-far"]
 
 
 def test_flags_of_the_conversion_are_flags_of_the_scan(raw):

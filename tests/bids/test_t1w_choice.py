@@ -41,6 +41,9 @@ def dated(raw, session, rows):
         ("20210101", ["20201231", "20210115"], "20201231"),  # days, not digits
         ("PET100", ["MR90", "MR400"], "MR90"),
         ("v1y10", ["v1y2", "v1y9", "v2y10"], "v1y9"),
+        ("10", ["1", "9", "20"], "9"),
+        ("202001", ["201912", "202012"], "201912"),  # months
+        ("b", ["a"], "a"),
         ("follow", ["base", "end", "third"], "end"),  # no numbers: by their order
     ],
 )
@@ -50,7 +53,44 @@ def test_the_nearest_session_by_its_label(raw, pet, t1ws, nearest):
     raw.pet(f"sub-1_ses-{pet}")
     name, flags = chosen(raw)
     assert name == f"sub-1_ses-{nearest}_T1w.nii.gz"
-    assert "acq_time" in flags["t1w-other-session"]
+    assert list(flags) == ["t1w-other-session"]
+    assert ("acq_time" in flags["t1w-other-session"]) == (len(t1ws) > 1)
+
+
+def test_the_session_of_the_pet_comes_first(raw):
+    raw.t1w("sub-1_ses-a")
+    raw.t1w("sub-1_ses-b")
+    raw.pet("sub-1_ses-b")
+    assert chosen(raw) == ("sub-1_ses-b_T1w.nii.gz", {})
+
+
+@pytest.mark.parametrize(
+    ("pet", "ages", "nearest"),
+    [
+        ("b", {"a": 70, "b": 75, "c": 75.1}, "c"),  # labels alone would take a
+        ("2", {"1": 70, "2": 75, "3": 75.1}, "3"),  # as near by number
+        ("1", {"0": 70, "1": 75, "3": 75.1}, "0"),  # nearer by number, which may count days
+        ("b", {"a": 70, "b": 75, "c": "n/a"}, "a"),
+    ],
+)
+def test_ages_in_sessions_tell_the_nearest_where_labels_do_not(raw, pet, ages, nearest):
+    for session in ages:
+        if session != pet:
+            raw.t1w(f"sub-1_ses-{session}")
+    raw.pet(f"sub-1_ses-{pet}")
+    rows = "".join(f"ses-{session}\t{age}\n" for session, age in ages.items())
+    (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(f"session_id\tage\n{rows}")
+    assert chosen(raw)[0] == f"sub-1_ses-{nearest}_T1w.nii.gz"
+
+
+def test_dates_of_scans_tell_the_nearest_against_labels(raw):
+    for session, day in {"1": "2020-01-01", "9": "2020-01-02", "20": "2021-03-02"}.items():
+        raw.t1w(f"sub-1_ses-{session}")
+        dated(raw, session, {f"anat/sub-1_ses-{session}_T1w.nii.gz": f"{day}T09:00:00"})
+    raw.pet("sub-1_ses-10")
+    dated(raw, "10", {"pet/sub-1_ses-10_pet.nii.gz": "2021-03-01T09:00:00"})
+    name, flags = chosen(raw)
+    assert name == "sub-1_ses-20_T1w.nii.gz" and "1 days" in flags["t1w-other-session"]
 
 
 def test_one_unknown_date_does_not_hide_the_others(raw):
@@ -72,6 +112,29 @@ def test_dates_of_sessions_count_too(raw):
     rows = "".join(f"ses-{label}\t{date}\n" for label, date in dates.items())
     (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(f"session_id\tacq_time\n{rows}")
     assert chosen(raw)[0] == "sub-1_ses-1_T1w.nii.gz"
+
+
+@pytest.mark.parametrize("table", ["scans", "sessions"])
+def test_a_t1w_more_than_a_year_away_is_flagged(raw, table):
+    raw.t1w("sub-1_ses-1")
+    raw.pet("sub-1_ses-2_trc-FBB")
+    days = {"1": "2018-03-01T10:00:00", "2": "2021-03-02T10:00:00"}
+    if table == "sessions":
+        rows = "".join(f"ses-{label}\t{day}\n" for label, day in days.items())
+        (raw.root / "sub-1" / "sub-1_sessions.tsv").write_text(f"session_id\tacq_time\n{rows}")
+    else:
+        dated(raw, "1", {"anat/sub-1_ses-1_T1w.nii.gz": days["1"]})
+        dated(raw, "2", {"pet/sub-1_ses-2_trc-FBB_pet.nii.gz": days["2"]})
+    assert "1097 days" in chosen(raw)[1]["t1w-far"]
+
+
+def test_several_t1w_in_one_session_are_told(raw):
+    for name in ("sub-1_acq-fast_run-1", "sub-1_run-10", "sub-1_run-2"):
+        raw.t1w(name)
+    raw.pet("sub-1")
+    name, flags = chosen(raw)
+    assert name == "sub-1_run-2_T1w.nii.gz" and list(flags) == ["t1w-several"]
+    assert "--bids-filter-file" in flags["t1w-several"]
 
 
 def grid(path, shape, edges):

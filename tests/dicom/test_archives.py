@@ -105,7 +105,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         unpack(archive, tmp_path / "target")
 
 
-@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tgz"])
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
 @pytest.mark.parametrize("content", [b"", b"noise" * 400, b"PK\x03\x04" + bytes(900)])
 def test_broken_archive_is_an_error_and_the_rest_converts(
     tmp_path: Path, suffix: str, content: bytes
