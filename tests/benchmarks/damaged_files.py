@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it has the helpers of the tests
-import damage
+import odd_values
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     kinds = {
-        "records": (given.records, damage.damaged_records),
-        "sidecars": (given.sidecars, damage.damaged_sidecars),
-        "option files": (given.options, damage.damaged_options),
+        "records": (given.records, odd_values.damaged_records),
+        "sidecars": (given.sidecars, odd_values.damaged_sidecars),
+        "option files": (given.options, odd_values.damaged_options),
     }
     for name, (number, try_many) in kinds.items():
         if number:

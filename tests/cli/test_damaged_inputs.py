@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from damage import damaged_options, damaged_sidecars
+from odd_values import damaged_options, damaged_sidecars
 from synthetic_records import finished_record, write
 
 from bidsapp.cli.main import main

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from damage import damaged_records, whole_record
+from odd_values import damaged_records, whole_record
 from synthetic_records import finished_record, write
 from tsv_rows import table_rows
 

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from damage import whole_record
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from odd_values import whole_record
 from record_schema import validator
 from synthetic_records import finished_record, up_to_date, write_sealed
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsapp.core.grid.alignment import rigid_matrix
+from bidsapp.core.grid.alignment import displacement, rigid_matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.registration.similarity import MutualInformation
+from bidsapp.core.registration.similarity import MutualInformation, climb
 
 AFFINE = rigid_matrix([-30.0, -28, -26, 0.1, 0.2, -0.1]) @ np.diag([2.0, 2.0, 2.5, 1.0])
 
@@ -54,3 +54,10 @@ def test_the_force_is_the_derivative(axis):
     ends = [measured(MOVING, rigid_matrix(sign * step) @ start)[0] for sign in (1, -1)]
     _, force = measured(MOVING, start)
     assert force[axis].sum() == pytest.approx((ends[0] - ends[1]) / 0.04, rel=0.03, abs=2e-5)
+
+
+def test_a_climb_ends_where_the_images_agree():
+    measure, centre = MutualInformation.between(FIXED, POINTS, MOVING), POINTS.mean(axis=0)
+    matrix, value = climb(measure, rigid_matrix([1.5, -1, 1, 0.03, 0.02, -0.03], centre), centre)
+    assert displacement(matrix, np.eye(4), POINTS) < 0.1
+    assert value == pytest.approx(measure(matrix)[0])

@@ -145,13 +145,15 @@ def test_where_the_zero_of_a_measure_lies_does_not_matter_to_exchanges():
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("sds", [(1.0, 1.0), (0.8, 1.25)])
-@pytest.mark.parametrize(("off", "number"), [(2.9, 1), (3.1, 0)])
+@pytest.mark.parametrize(
+    ("off", "number"), [((2.9, 2.9), 1), ((3.1, 3.1), 0), ((2.9, 3.1), 0), ((3.1, 2.9), 0)]
+)
 def test_an_exchange_must_bring_both_within_the_limit(off, number, sds, sign):
     """People on the line y = +-x; two are exchanged, and ``off`` standard deviations beside it."""
     x, sd = np.arange(10.0), np.ones(10)
     y = x.copy()
     sd[[2, 7]] = sds
-    y[[2, 7]] = 7 + off * sd[7], 2 - off * sd[2]
+    y[[2, 7]] = 7 + off[1] * sd[7], 2 - off[0] * sd[2]
     z = (y - x) / sd
     assert len(exchanged(x, sign * y, sign * z, list("abcdefghij"), 3.0)) == number
 
