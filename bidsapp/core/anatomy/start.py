@@ -34,7 +34,7 @@ _PITCHES_DEG: tuple[float, ...] = (-25.0, 0.0, 25.0)
 _BLUR_MM = 6.0  # of the priors in the rigid step
 _RIGID_SPACING_MM = 8.0
 _AFFINE_SPACINGS_MM = (6.0, 3.0)
-_TOO_SPARSE = 1.2  # times the volume that a sample should stand for
+_TOO_SPARSE, _FAR_TOO_SPARSE = 1.2, 2.0  # times the volume that a sample should stand for
 _BINS = 64
 _FINE_TOLERANCE, _COARSE_TOLERANCE = 2.220446049250313e-09, 1e-4  # relative gain of the last step
 # Information of intensities about tissue in the brain, nats: heads 0.1-0.3, 0.02 beside the brain.
@@ -128,7 +128,8 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     """Every ``round(spacing / voxel size)``-th voxel that is finite.
 
     Where that is much denser than wanted (2.2 mm voxels for a spacing of 3 mm are all taken, two
-    and a half times too many), every other one as on a chequerboard.
+    and a half times too many), every other one as on a chequerboard. Where it is much sparser (one
+    in eight voxels of 2 mm, too few by more than half), those in the middle between them as well.
 
     Parameters
     ----------
@@ -140,10 +141,13 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     Samples
     """
     step = np.maximum(1, np.round(spacing_mm / t1w.grid.voxel_size)).astype(int)
-    axes = [np.arange((n - 1) % s // 2, n, s) for n, s in zip(t1w.data.shape, step, strict=True)]
-    intensity = t1w.data[np.ix_(*axes)].astype(np.float64).ravel()
-    index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    begin = (np.array(t1w.data.shape) - 1) % step // 2
+    index = _lattice(begin, t1w.data.shape, step)
     volume = float(np.prod(step * t1w.grid.voxel_size))
+    if volume > _FAR_TOO_SPARSE * spacing_mm**3 and (step > 1).any():
+        index = np.concatenate([index, _lattice(begin + step // 2, t1w.data.shape, step)])
+        volume /= 2
+    intensity = t1w.data[tuple(index.T)].astype(np.float64)
     good = np.isfinite(intensity)
     if 2 * volume <= _TOO_SPARSE * spacing_mm**3:
         good &= (index // step).sum(axis=1) % 2 == 0
@@ -151,6 +155,14 @@ def subsample(t1w: Volume, spacing_mm: float) -> Samples:
     index, intensity = index[good], intensity[good]
     world = transform(t1w.affine, index.astype(np.float64))
     return Samples(index, world, intensity, volume)
+
+
+def _lattice(
+    begin: NDArray[np.int64], end: tuple[int, ...], step: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Voxel indices from ``begin`` to below ``end`` by ``step``, shape (n, 3)."""
+    axes = [np.arange(*of_axis) for of_axis in zip(begin, end, step, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 # As in the header; and all rotations by 90 degrees, for wrong headers.

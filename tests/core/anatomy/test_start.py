@@ -14,13 +14,14 @@ from bidsapp.errors import BadDataError
 
 @pytest.mark.parametrize(
     "voxel_mm", [(1, 1, 1), (0.5, 0.5, 0.5), (0.88, 0.88, 0.88), (1.25, 1.25, 1.25), (2, 2, 2),
-                 (2.2, 2.2, 2.2), (2.5, 2.5, 2.5), (3, 3, 3), (1, 1, 3), (0.9, 0.9, 2.2)]
+                 (2.2, 2.2, 2.2), (2.5, 2.5, 2.5), (3, 3, 3), (1, 1, 3), (0.9, 0.9, 2.2),
+                 (1.95, 1.95, 4)]
 )  # fmt: skip
 def test_samples_are_about_as_dense_as_wanted_whatever_the_voxels(voxel_mm):
     shape = tuple(int(60 / size) for size in voxel_mm)
     image = Volume(np.ones(shape, np.float32), np.diag([*voxel_mm, 1.0]))
     samples = subsample(image, 3.0)
-    assert 0.55 * 27 <= samples.volume_mm3 <= 2.4 * 27
+    assert 0.55 * 27 <= samples.volume_mm3 <= 2 * 27
     volume = samples.intensity.size * samples.volume_mm3
     assert volume == pytest.approx(np.prod(shape) * np.prod(voxel_mm), rel=0.2)
 
@@ -33,6 +34,16 @@ def test_a_chequerboard_has_no_neighbours_along_an_axis():
     assert taken.sum() == 4000
     for axis in range(3):
         assert not (taken & np.roll(taken, 1, axis)).any()
+
+
+def test_voxels_of_2_mm_are_taken_with_those_in_the_middle_between_them():
+    """Else one in eight, and a plane cut off would decide which."""
+    image = Volume(np.ones((20, 20, 20), np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    samples = subsample(image, 3.0)
+    parity = samples.index % 2
+    assert (parity == parity[:, :1]).all()
+    assert np.bincount(parity[:, 0]).tolist() == [1000, 1000]
+    assert samples.volume_mm3 == 32
 
 
 def test_shading_is_divided_out_and_contrast_stays():
