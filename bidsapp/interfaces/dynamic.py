@@ -11,16 +11,12 @@ import numpy as np
 
 from bidsapp.bids.derivatives import OutputPlace, sidecar_path
 from bidsapp.core.frames.field import box_without_ends
-from bidsapp.core.frames.frames import drift_per_min, outlying_frame
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.quality import Flag, flagged
 from bidsapp.core.regions.regions import region_means
-from bidsapp.data import TARGET, VOI_NAMES, mni_grid, read_table, template_mask
-from bidsapp.data.atlases import CENTILOID, chosen_atlases
-from bidsapp.data.sentences import worded_flag
-from bidsapp.data.tracers import window_rule
+from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.data.atlases import chosen_atlases
 from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import described, named, written_tables
@@ -32,6 +28,7 @@ from bidsapp.record import RecordPart
 from bidsapp.record.model import Motion
 from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.steps.averaging import FrameSeries
+from bidsapp.steps.drifting import drift
 from bidsapp.steps.head import PlacedHead
 from bidsapp.steps.measuring import space_of, template_space
 from bidsapp.steps.modelling import modelled
@@ -108,48 +105,7 @@ def MeasureDrift(
     RecordPart
         Slope in CL/min and the largest deviation of a frame, with flags.
     """
-    used = np.isin(tacs["frame_start_s"], used_s)
-    curves = dict(zip(VOI_NAMES, tacs[CENTILOID][:, used], strict=True))
-    ratios = curves[TARGET] / curves[reference]
-    times = tacs["frame_start_s"][used], tacs["frame_end_s"][used]
-    drift = drift_per_min(*times, slope * ratios)
-    limits, quality = read_table("limits"), {}
-    flags = drift_findings(late_min, drift, window_rule().tolerance_s / 60)
-    if drift is not None:
-        quality["centiloid_per_min"] = drift[0]
-        flags += flagged(quality, limits)
-    if farthest := outlying_frame(ratios):
-        number, apart = farthest
-        quality["frame_apart"] = abs(apart)
-        flags += flagged({"frame_apart": apart}, limits, number=number + 1, of=len(ratios))
-    return RecordPart(qc=quality, flags=flags)
-
-
-def drift_findings(
-    late_min: float, drift: tuple[float, float] | None, tolerance_min: float
-) -> tuple[Flag, ...]:
-    """Effect on the Centiloid of a mean that is off the middle of the tracer's window.
-
-    Parameters
-    ----------
-    late_min : middle of the mean minus middle of the window, min
-    drift : Centiloids per minute between the frames of this scan, and their standard error
-    tolerance_min : deviation without a flag
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    if drift is None or abs(late_min) <= tolerance_min:
-        return ()
-    slope, error = drift
-    effect, unsure = slope * late_min, 2 * error * abs(late_min)
-    flag = worded_flag(
-        "window-effect", slope=slope, error=error, minutes=abs(late_min),
-        late="late" if late_min > 0 else "early", effect=effect, low=effect - unsure,
-        high=effect + unsure,
-    )  # fmt: skip
-    return (flag,)
+    return drift(tacs, used_s, reference=reference, slope=slope, late_min=late_min)
 
 
 @interface("written", always_run=True)

@@ -17,26 +17,29 @@ from bidsapp.core.frames.position_means import (
 )
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag, flagged
-from bidsapp.core.quantification.centiloid import centiloid
-from bidsapp.core.quantification.resolution import kernel_to, smooth
+from bidsapp.core.quantification.resolution import smooth
 from bidsapp.core.quantification.scale import Scale
 from bidsapp.core.quantification.suvr import ratio_image
-from bidsapp.data import REFERENCES, TARGET, mni_grid, read_table, vois
-from bidsapp.data.sentences import worded_flag
+from bidsapp.data import REFERENCES, mni_grid
 from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import read_frames
 from bidsapp.record import RecordPart
-from bidsapp.record.model import Smoothing
 from bidsapp.settings import PetToT1w
 from bidsapp.steps.averaging import FrameSeries, aligned, averaged
-from bidsapp.steps.head import HeadTissues, PlacedHead, pet_resolution
+from bidsapp.steps.head import HeadTissues, PlacedHead
 from bidsapp.steps.headers import header_findings
 from bidsapp.steps.inspecting import inspected
 from bidsapp.steps.positioning import head_of, normalised_without_t1w, positioned
-from bidsapp.steps.quantifying import Quantification, fine_image, quantified, volumes
+from bidsapp.steps.quantifying import (
+    Quantification,
+    by_both_positions,
+    fine_image,
+    quantified,
+    volumes,
+)
+from bidsapp.steps.smoothing import smoothing_of
 
 
 @interface("motion", "record")
@@ -220,25 +223,12 @@ def Smooth(
         The same, smoothed.
     record
     """
-    given = None if psf_mm is None else (psf_mm[0], psf_mm[1], psf_mm[2])
-    own: tuple[float, ...] = given or ()
-    source = None if given is None else "given"
-    flags: tuple[Flag, ...] = ()
-    if target_mm is None:
-        assert fwhm_mm is not None
-        kernel = (fwhm_mm, fwhm_mm, fwhm_mm)
-    else:
-        own, source = pet_resolution(pet, head, regions, given)
-        kernel = kernel_to(target_mm, own)
-        if max(own) > target_mm:
-            widths = " x ".join(f"{width:.1f}" for width in own)
-            flags = (worded_flag("resolution-target", own=widths, target=target_mm),)
+    psf = None if psf_mm is None else (psf_mm[0], psf_mm[1], psf_mm[2])
+    kernel, record = smoothing_of(pet, head, regions, fwhm_mm=fwhm_mm, target_mm=target_mm, psf=psf)
     smoothed = [
         replace(position_mean, image=smooth(position_mean.image, kernel))
         for position_mean in position_means
     ]
-    smoothing = Smoothing(target_mm, kernel, own, source)
-    record = RecordPart(smoothing=smoothing, flags=flags)
     return mean_at_reference(smoothed), smoothed, record
 
 
@@ -317,24 +307,7 @@ def BothPositions(
     RecordPart
         The Centiloid by each method, flags.
     """
-    masks, equation = vois(2), scale.equations.get(scale.main)
-    by_position: dict[str, float | None] = {"nmi": None, "model": None}
-    for method in by_position if equation is not None else ():
-        matrix = np.array(by_method[method])
-        means = []
-        for voi in (TARGET, scale.main):
-            points = field.data[masks[voi]].astype(float)
-            uptake = mean_at_points(position_means, transform(matrix, points))
-            known = uptake[np.isfinite(uptake)].astype(np.float64)
-            means.append(float(known.mean()) if known.size else 0.0)
-        if equation is not None and means[1] > 0:
-            by_position[method] = centiloid(means[0] / means[1], equation)
-    nmi, model = by_position["nmi"], by_position["model"]
-    apart = None if nmi is None or model is None else model - nmi
-    return RecordPart(
-        qc={f"centiloid_{method}": value for method, value in by_position.items()},
-        flags=flagged({"centiloid_by_position": apart}, read_table("limits"), **by_position),
-    )
+    return by_both_positions(position_means, field, by_method, scale)
 
 
 @interface("record")

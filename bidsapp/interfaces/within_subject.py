@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,18 @@ import numpy as np
 
 from bidsapp.bids.derivatives import OutputPlace
 from bidsapp.core.anatomy.within_subject import (
-    Visit,
-    template_quality,
     ventricles_ml,
-    within_subject_template,
 )
-from bidsapp.core.grid.volume import Volume
-from bidsapp.core.quality import Flag, flagged, is_beyond
-from bidsapp.data import read_table, template_mask
-from bidsapp.data.sentences import refused, worded_flag
+from bidsapp.data import template_mask
 from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import named, save_rigid
 from bidsapp.interfaces.transfer import Arrays
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import RecordPart
-from bidsapp.record.model import Longitudinal, TemplateVisit
 from bidsapp.steps.anatomy import segment_head
 from bidsapp.steps.headers import header_findings
+from bidsapp.steps.templating import template_of
 
 # Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
 _OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")
@@ -97,62 +90,8 @@ def MakeTemplate(
     BadDataError
         Fewer than two T1ws can be used.
     """
-    usable = [k for k, report in enumerate(reports) if "reason" not in report]
-    if len(usable) < 2:
-        pairs = zip(sources, reports, strict=True)
-        lost = [f"{Path(s).name} {r['reason']}" for s, r in pairs if "reason" in r]
-        raise refused("plan", "no-template", lost="; ".join(lost))
-    made = within_subject_template(
-        [
-            Visit(Volume(visit["data"], visit["affine"]), visit["brain"], visit["landmarks"])
-            for visit in (visits[k] for k in usable)
-        ]
-    )
-    to_visits: list[list[list[float]]] = [[] for _ in reports]
-    for k, matrix, agreement in zip(usable, made.to_visits, made.agreement, strict=True):
-        to_visits[k] = matrix.tolist()
-        reports[k]["agreement"] = agreement
-    names = [Path(source).name for source in sources]
-    about_images = [
-        Flag(flag["code"], f"{name}: {flag['message']}")
-        for name, report in zip(names, reports, strict=True)
-        for flag in report.pop("flags", ())
-    ]
-    findings = template_findings(dict(zip(names, reports, strict=True)))
-    record = RecordPart(
-        longitudinal=Longitudinal(
-            True, None, tuple(sources), tuple(TemplateVisit(**report) for report in reports)
-        ),
-        qc=template_quality(reports),
-        flags=(*findings, *about_images),
-    )
-    return save_volume(Path.cwd() / "template.nii.gz", made.image), to_visits, record
-
-
-def template_findings(visits: Mapping[str, Mapping[str, Any]]) -> tuple[Flag, ...]:
-    """Visits that do not belong into one template, or could not be used.
-
-    Parameters
-    ----------
-    visits : by name; as in `template_quality`, and ``reason`` of those that were left out
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    limits, quality = read_table("limits"), template_quality(list(visits.values()))
-    flags = [
-        worded_flag("visit-left-out", "template", name=name, reason=visit["reason"])
-        for name, visit in visits.items()
-        if "reason" in visit
-    ]
-    least = limits["visits_agreement"]["least"]
-    odd = ", ".join(n for n, visit in visits.items() if visit.get("agreement", 1.0) < least)
-    flags.extend(flagged(quality, limits, odd=odd))
-    sizes = ("visits_tissue_percent", "visits_ventricles_ml")
-    if any(is_beyond(quality[name], limits[name]) for name in sizes):
-        flags.append(worded_flag("visits-change", **quality))
-    return tuple(flags)
+    made, to_visits, record = template_of(visits, reports, sources)
+    return save_volume(Path.cwd() / "template.nii.gz", made), to_visits, record
 
 
 @interface("written", always_run=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bidsapp.core.frames.position_means import PositionMean, mean_at_points
 from bidsapp.core.grid.alignment import Matrix, inverse, transform
@@ -151,6 +152,46 @@ def fine_image(position_means: Sequence[PositionMean], field: Volume, t1w_to_pet
     image = np.full(grid.shape, np.nan, np.float32)
     image[inside] = mean_at_points(position_means, transform(t1w_to_pet, points))
     return Volume(image, grid.affine)
+
+
+def by_both_positions(
+    position_means: Sequence[PositionMean],
+    field: Volume,
+    by_method: Mapping[str, ArrayLike],
+    scale: Scale,
+) -> RecordPart:
+    """Centiloid by each of the two registrations, from the voxels of its two volumes alone.
+
+    Parameters
+    ----------
+    position_means : PET, one image per position of the head
+    field : T1w world coordinate of every MNI voxel
+    by_method : T1w world -> PET world, 4 x 4, RAS mm, by ``nmi`` and ``model``
+    scale : equations that belong to the scan
+
+    Returns
+    -------
+    RecordPart
+        The Centiloid by each method, flags.
+    """
+    masks, equation = vois(2), scale.equations.get(scale.main)
+    by_position: dict[str, float | None] = {"nmi": None, "model": None}
+    for method in by_position if equation is not None else ():
+        matrix = np.array(by_method[method])
+        means = []
+        for voi in (TARGET, scale.main):
+            points = field.data[masks[voi]].astype(float)
+            uptake = mean_at_points(position_means, transform(matrix, points))
+            known = uptake[np.isfinite(uptake)].astype(np.float64)
+            means.append(float(known.mean()) if known.size else 0.0)
+        if equation is not None and means[1] > 0:
+            by_position[method] = centiloid(means[0] / means[1], equation)
+    nmi, model = by_position["nmi"], by_position["model"]
+    apart = None if nmi is None or model is None else model - nmi
+    return RecordPart(
+        qc={f"centiloid_{method}": value for method, value in by_position.items()},
+        flags=flagged({"centiloid_by_position": apart}, read_table("limits"), **by_position),
+    )
 
 
 def volumes(pet: Volume) -> dict[str, VoiStatistics]:

@@ -5,7 +5,7 @@ import pytest
 from bidsapp.core.quality import doubts_number, flagged
 from bidsapp.core.regions.voi import CoverageRule, VoiStatistics
 from bidsapp.data import read_table
-from bidsapp.interfaces.dynamic import drift_findings
+from bidsapp.steps.drifting import drift_findings
 from bidsapp.steps.quantifying import coverage_findings
 
 LIMITS = read_table("limits")

@@ -12,6 +12,7 @@ from bidsapp.core.anatomy.within_subject import WithinSubject
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
 from bidsapp.interfaces import within_subject
+from bidsapp.steps import templating
 
 SHAPE = (8, 8, 8)
 OF_A_NORMALISATION = Flag("normalisation-warp", "look")
@@ -32,7 +33,7 @@ def segmented(tmp_path, monkeypatch):
 
     monkeypatch.setattr(within_subject, "segment_head", segment_head)
     monkeypatch.setattr(
-        within_subject,
+        templating,
         "within_subject_template",
         lambda visits: WithinSubject(visits[0].image, (np.eye(4),) * 2, (0.99, 0.99)),
     )

@@ -22,6 +22,7 @@ from bidsapp.interfaces import anatomy, within_subject
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing, Resources
+from bidsapp.steps import templating
 from bidsapp.steps.anatomy import SegmentedT1w
 from bidsapp.workflows.participant import init_participants_wf
 
@@ -88,7 +89,7 @@ def calls(stand_ins, monkeypatch) -> list[str]:
         return within_subject_template(given)
 
     monkeypatch.setattr(within_subject, "segment_head", segment_head)
-    monkeypatch.setattr(within_subject, "within_subject_template", template)
+    monkeypatch.setattr(templating, "within_subject_template", template)
     stand_ins.clear()
     return stand_ins
 

@@ -19,7 +19,7 @@ from bidsapp.core.grid.alignment import inverse, rigid_matrix, transform
 from bidsapp.core.grid.sampling import trilinear
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
-from bidsapp.interfaces.within_subject import template_findings
+from bidsapp.steps.templating import template_findings
 
 LESION = np.array([25.0, 20.0, 20.0])
 CENTRE = np.array([0.0, 0.0, 5.0])
