@@ -7,7 +7,7 @@ folder still holds everything that made it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -189,16 +189,22 @@ def save_rigid(
     return paths
 
 
+@dataclass(frozen=True)
+class RawFile:
+    """A raw image behind a result: its name in the record, its hash when the scan was planned."""
+
+    name: str
+    path: Path
+    digest: str
+
+
 @interface("written", always_run=True)
 def SaveResult(
     output_dir: str,
     planned: ScanRecord,
-    pet: Path,
-    raw_hashes: dict[str, str],
+    raw: list[RawFile],
     parts: list[RecordPart],
     written: list[str],
-    t1w: Path | None = None,
-    others: Sequence[Path] = (),
 ) -> list[str]:
     """Complete the record of a scan: its last step, so that ``ok`` means all was written.
 
@@ -206,11 +212,9 @@ def SaveResult(
     ----------
     output_dir : root of the derivative dataset
     planned : record of the scan as planned
-    pet : raw PET
-    raw_hashes : of the raw images by path, when the scan was planned
+    raw : images behind it
     parts : what each step gives to the record
     written : by the nodes that must come before, see `named`
-    t1w, others : raw T1w, if there is one; other raw images behind it
 
     Returns
     -------
@@ -224,12 +228,10 @@ def SaveResult(
     BusyError
         Another run replaced an output.
     """
-    raw = {"pet": pet} | ({} if t1w is None else {"t1w": t1w})
-    raw |= {path.name: path for path in others}
-    inputs = {name: _hash(path) for name, path in raw.items()}
-    for name, path in raw.items():
-        if inputs[name] != raw_hashes[str(path)]:
-            raise StorageError(worded("workers", "changed", path=path))
+    inputs = {image.name: _hash(image.path) for image in raw}
+    for image in raw:
+        if inputs[image.name] != image.digest:
+            raise StorageError(worded("workers", "changed", path=image.path))
     outputs = {}
     for digest, state, name in sorted((e.split(" ", 2) for e in written), key=itemgetter(2)):
         path = Path(output_dir) / name
@@ -241,7 +243,7 @@ def SaveResult(
         planned,
         parts,
         inputs=inputs,
-        voxels={name: voxel_hash(path) for name, path in raw.items()},
+        voxels={image.name: voxel_hash(image.path) for image in raw},
         outputs=outputs,
     )
     path = write_record(Path(output_dir), record)

@@ -130,20 +130,16 @@ def SaveRegions(
     processing: Processing,
     units: str,
     sidecar: dict[str, Any],
-    mask_sidecar: dict[str, Any],
-    masks: Arrays | None = None,
-    t1w_place: OutputPlace | None = None,
 ) -> list[str]:
-    """Write a table per atlas with its dictionary, and the masks: the same rows for every scan.
+    """Write a table per atlas with its dictionary: the same rows for every scan.
 
     Parameters
     ----------
     place : where it belongs
-    tables, masks, space : as `MeasureRegions` gives and takes them
+    tables, space : as `MeasureRegions` gives and takes them
     processing : atlases and references
     units : of the PET
-    sidecar, mask_sidecar : JSON content besides the columns; that of the masks
-    t1w_place : that of derivatives of the T1w, for masks in its space
+    sidecar : JSON content besides the columns
 
     Returns
     -------
@@ -167,9 +163,39 @@ def SaveRegions(
                 files.append(
                     write_table(path, content[atlas.name], dictionary, description | about)
                 )
-        if masks is not None:
-            image = _mask_path(place, t1w_place, space, atlas)
-            files += _write_masks(image, masks, atlas, space, mask_sidecar)
+    return named(place, *files)
+
+
+@interface("written", always_run=True)
+def SaveMasks(
+    place: OutputPlace,
+    masks: Arrays,
+    kind: Literal["pet", "t1w"],
+    space: Space,
+    processing: Processing,
+    sidecar: dict[str, Any],
+) -> list[str]:
+    """Write the regions of every atlas as images.
+
+    Parameters
+    ----------
+    place : where they belong
+    masks, space : as `MeasureRegions` gives and takes them
+    kind : of the image whose derivatives they are
+    processing : atlases
+    sidecar : JSON content
+
+    Returns
+    -------
+    list of str
+        As `SaveImages`.
+    """
+    placed = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
+    files = []
+    for atlas in chosen_atlases(processing):
+        suffix = "probseg" if atlas.drawn.overlapping else "dseg"
+        image = place.path(f"{kind}_{suffix}", atlas=atlas.name, **placed)
+        files += _write_masks(image, masks, atlas, space, sidecar)
     return named(place, *files)
 
 
@@ -194,15 +220,6 @@ def _write_masks(
     write_json(sidecar_path(image), content | sidecar)
     rows = [("index", "name"), *zip(index, names, strict=True)]
     return [image, write_lines(sidecar_path(image).with_suffix(".tsv"), map(line, rows))]
-
-
-def _mask_path(place: OutputPlace, t1w_place: OutputPlace | None, space: str, atlas: Atlas) -> Path:
-    """Path of masks: in PET space beside the PET, otherwise with the T1w if there is one."""
-    kind = "probseg" if atlas.drawn.overlapping else "dseg"
-    template = {"space": TEMPLATE_SPACE, "res": "2"} if space == TEMPLATE_SPACE else {}
-    if space == "pet" or t1w_place is None:
-        return place.path(f"pet_{kind}", atlas=atlas.name, **template)
-    return t1w_place.path(f"t1w_{kind}", atlas=atlas.name, **template)
 
 
 @interface("written", always_run=True)

@@ -12,6 +12,7 @@ from bidsapp.interfaces.regions import (
     AcceptParcellations,
     Correct,
     MeasureRegions,
+    SaveMasks,
     SaveRatios,
     SaveRegions,
 )
@@ -67,7 +68,6 @@ def measure_regions(
     """
     sidecars = flow.sidecars
     processing, place = sidecars.processing, sidecars.place(scan.entities)
-    t1w_place = None if scan.t1w is None else sidecars.place(scan.t1w.entities)
     equations = dict(sidecars.pipeline(scan).regional.scale().equations)
     for space in dict.fromkeys((TEMPLATE_SPACE, *processing.voi_spaces)):
         pet = pets.get(PET_IMAGE[space])
@@ -80,10 +80,16 @@ def measure_regions(
         )  # fmt: skip
         flow.step(
             SaveRegions, f"tables_{space}", _SAVE_GB, place=place, space=space,
-            processing=own_options, units=scan.metadata.units, t1w_place=t1w_place,
-            sidecar=sidecars.regional(scan, space), mask_sidecar=sidecars.masks(scan, space),
-            tables=measured.tables, masks=measured.masks if processing.write_masks else None,
+            processing=own_options, units=scan.metadata.units, tables=measured.tables,
+            sidecar=sidecars.regional(scan, space),
         )  # fmt: skip
+        if processing.write_masks:
+            owner = sidecars.mask_owner(scan, space)
+            flow.step(
+                SaveMasks, f"masks_{space}", _SAVE_GB, place=sidecars.place(owner.entities),
+                kind="pet" if owner is scan else "t1w", space=space, processing=own_options,
+                masks=measured.masks, sidecar=sidecars.masks(scan, space),
+            )  # fmt: skip
         flow.step(
             SaveRatios, f"ratios_{space}", _SAVE_GB, place=place, pet=pet, space=space,
             equations=equations, references=measured.references,

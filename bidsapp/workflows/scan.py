@@ -131,12 +131,8 @@ def _register(
 
 def _complete(flow: Flow, scan: ScanPlan) -> None:
     """Write the record when all else is written."""
-    t1w = scan.t1w and scan.t1w.t1w
-    others = () if t1w or scan.t1w is None else scan.t1w.raw
     flow.step(
         SaveResult, "result", _TABLE_GB, output_dir=str(flow.sidecars.output_dir),
-        pet=str(scan.pet), planned=flow.sidecars.record(scan),
-        raw_hashes=flow.sidecars.raw_hashes(scan),
-        t1w=None if t1w is None else str(t1w), others=list(map(str, (*scan.pets[1:], *others))),
+        planned=flow.sidecars.record(scan), raw=flow.sidecars.raw_files(scan),
         parts=flow.records, written=flow.written,
     )  # fmt: skip

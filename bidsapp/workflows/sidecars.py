@@ -24,6 +24,7 @@ from bidsapp.data import REFERENCES, resource_hashes
 from bidsapp.data.kinetics import map_keys
 from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracers import any_tracer
+from bidsapp.interfaces.derivatives import RawFile
 from bidsapp.io.hashes import file_hash, remembered_hash
 from bidsapp.record.model import (
     Longitudinal,
@@ -275,7 +276,7 @@ class Sidecars:
         -------
         dict
         """
-        own = scan if scan.t1w is None or space == "pet" else scan.t1w
+        own = self.mask_owner(scan, space)
         if isinstance(own, ScanPlan):
             [image], transforms = self._uris(own, PET_IMAGE[space]), self._to_template(own)
         else:
@@ -324,8 +325,8 @@ class Sidecars:
             provenance=self.provenance,
         )
 
-    def raw_hashes(self, scan: ScanPlan) -> dict[str, str]:
-        """Hashes of the raw images of a scan, as they are when it is planned.
+    def raw_files(self, scan: ScanPlan) -> list[RawFile]:
+        """Raw images behind a scan, as they are when it is planned.
 
         Parameters
         ----------
@@ -333,10 +334,27 @@ class Sidecars:
 
         Returns
         -------
-        dict of str
-            By path.
+        list of RawFile
         """
-        return {str(path): _content_hash(path) for path in scan.raw}
+        named = {"pet": scan.pet}
+        if scan.t1w is not None and scan.t1w.t1w is not None:
+            named["t1w"] = scan.t1w.t1w
+        named |= {path.name: path for path in scan.raw if path not in named.values()}
+        return [RawFile(name, path, _content_hash(path)) for name, path in named.items()]
+
+    def mask_owner(self, scan: ScanPlan, space: str) -> ScanPlan | T1wPlan:
+        """Whose derivatives masks are: those of a T1w are the same for all of its scans.
+
+        Parameters
+        ----------
+        scan : its plan
+        space : ``pet``, ``T1w`` or ``MNI152NLin6Asym``
+
+        Returns
+        -------
+        ScanPlan or T1wPlan
+        """
+        return scan if scan.t1w is None or space == "pet" else scan.t1w
 
     def _longitudinal(self, scan: ScanPlan) -> Longitudinal | None:
         """Part of the record about the within-subject template; None when none was requested."""

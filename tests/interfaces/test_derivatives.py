@@ -11,7 +11,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data.tracers import tracers
 from bidsapp.errors import BusyError, StorageError
-from bidsapp.interfaces.derivatives import SaveImages, SaveResult, named
+from bidsapp.interfaces.derivatives import RawFile, SaveImages, SaveResult, named
 from bidsapp.interfaces.regions import SaveRatios
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.io.hashes import file_hash
@@ -84,7 +84,7 @@ def test_no_record_of_files_that_were_replaced_or_removed(tmp_path, changed, err
     changed(image)
     with pytest.raises(error, match="sub-1_pet"):
         SaveResult._function(
-            tmp_path, planned=None, pet=raw, raw_hashes={str(raw): file_hash(raw)}, parts=[],
+            tmp_path, planned=None, raw=[RawFile("pet", raw, file_hash(raw))], parts=[],
             written=written,
         )  # fmt: skip
 
@@ -92,9 +92,7 @@ def test_no_record_of_files_that_were_replaced_or_removed(tmp_path, changed, err
 def test_no_record_of_a_raw_image_that_was_replaced(tmp_path):
     raw = tmp_path / "sub-1_pet.nii.gz"
     raw.write_text("as it was planned")
-    hashes = {str(raw): file_hash(raw)}
+    planned = RawFile("pet", raw, file_hash(raw))
     raw.write_text("another")
     with pytest.raises(StorageError, match="changed while it was processed"):
-        SaveResult._function(
-            tmp_path, planned=None, pet=raw, raw_hashes=hashes, parts=[], written=[]
-        )
+        SaveResult._function(tmp_path, planned=None, raw=[planned], parts=[], written=[])
