@@ -77,17 +77,13 @@ class Filters:
         -------
         list of str
         """
-        alone: dict[str, Filters] = {
-            **{
-                f"--participant-label {one}": Filters(participant=(one,))
-                for one in self.participant
-            },
-            **{f"--session-label {one}": Filters(session=(one,)) for one in self.session},
-            **{f"--tracer-label {one}": Filters(tracer=(one,)) for one in self.tracer},
-            **{f"--rec-label {one}": Filters(rec=(one,)) for one in self.rec},
-            **{f"--run-label {one}": Filters(run=(one,)) for one in self.run},
-        }
-        return [f"{asked}: no PET has it" for asked, one in alone.items() if not is_there(one)]
+        sentences = []
+        for name in ("participant", "session", "tracer", "rec", "run"):
+            for label in getattr(self, name):
+                alone: dict[str, Any] = {name: (label,)}
+                if not is_there(Filters(**alone)):
+                    sentences.append(f"--{name}-label {label}: no PET has it")
+        return sentences
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,15 @@ def run_group(
     """
     with one_at_a_time(output_dir):
         remove_leftovers(output_dir, ())
-        return _collect(output_dir, filters, ratings, bids_dir, options)
+        records = find_records(output_dir)
+        if not records:
+            raise NoInputError(
+                f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level "
+                "first"
+            )
+        with using_tracers_of(records):
+            gone = vanished(records, bids_dir)
+            return _tabulate(output_dir, records, filters, ratings, gone, options)
 
 
 @contextmanager
@@ -145,23 +153,6 @@ def one_at_a_time(output_dir: Path) -> Iterator[None]:
             yield
     except PermissionError as error:
         raise StorageError(f"{error.filename}: cannot be written ({error.strerror})") from error
-
-
-def _collect(
-    output_dir: Path,
-    filters: Filters,
-    given: Sequence[Path],
-    bids_dir: Path | None,
-    options: StudyOptions,
-) -> list[Path]:
-    records = find_records(output_dir)
-    if not records:
-        raise NoInputError(
-            f"{output_dir}: contains no sub-*/**/*_centiloid.json; run the participant level first"
-        )
-    with using_tracers_of(records):
-        gone = vanished(records, bids_dir)
-        return _tabulate(output_dir, records, filters, given, gone, options)
 
 
 def _tabulate(
