@@ -131,7 +131,7 @@ def described(**fields):
         (described(synonyms='["F-18"]'), "may stand in the texts of any scan"),
         (described(synonyms='["the third one of our house"]'), "too many words"),
         (described() + "\n" + TWO.split("\n\n")[0].replace("florapronol", "qz-41"),
-         "[tracers.FC119S] synonyms: 'qz-41' is a name of QZ41, too"),
+         "[tracers.FC119S] synonyms: 'qz-41' is also a name of QZ41; keep one"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_wrong_is_refused_by_table_and_field(tmp_path, text, words):
