@@ -163,7 +163,7 @@ def test_beds_are_one_frame_and_it_is_said() -> None:
     series = series_of(made)
     (frame,) = frames = frames_of(series)
     assert len(frame) == 4 and times_of(series).frame_start_s == (3600,)
-    assert any("beds" in remark for remark in count_remarks(series, frames, 1))
+    assert any("bed positions" in remark for remark in count_remarks(series, frames, 1))
 
 
 @pytest.mark.parametrize(
