@@ -26,7 +26,7 @@ def test_greys_are_the_values_themselves():
     assert (lookup("gray_r") == lookup("gray")[::-1]).all()
 
 
-@pytest.mark.parametrize("name", {"inferno", "viridis", read_table("display")["over_colours"]})
+@pytest.mark.parametrize("name", ["inferno", "viridis", read_table("display")["over_colours"]])
 def test_more_is_brighter(name):
     linear = np.where(lookup(name) < 11, lookup(name) / 3294, (lookup(name) / 269 + 0.0513) ** 2.4)
     brightness = linear @ LUMINANCE
