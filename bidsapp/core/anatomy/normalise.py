@@ -132,7 +132,12 @@ def _strategies(
             best = find_head(t1w, template.priors, sampler)
         if best is not None and best.convincing:
             yield STANDARD, best, USUAL
-        rotated = find_head(t1w, template.priors, sampler, RIGHT_ANGLE_ROTATIONS)
+        try:
+            rotated = find_head(t1w, template.priors, sampler, RIGHT_ANGLE_ROTATIONS)
+        except BadDataError:  # the search among many rotations may miss what one start found
+            if best is None:
+                raise
+            rotated = best
         if best is None or rotated.tissue_information > best.tissue_information:
             best = rotated
             yield "another start", rotated, USUAL

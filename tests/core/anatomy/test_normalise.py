@@ -26,7 +26,10 @@ def template():
 
 
 def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
-    """Each attempt gives the next of ``shifts``, an error for None; returns what was tried."""
+    """Each attempt gives the next of ``shifts``, an error for None; returns what was tried.
+
+    Without a ``turned_score`` there is no head at another rotation.
+    """
     tried, left = [], iter(shifts)
 
     def find_head(t1w, priors, sampler, orientations=AS_STORED, given=None):
@@ -34,6 +37,8 @@ def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
             return Start(given, 0.0, 0.2, 0.2)
         if orientations is AS_STORED:
             return Start(np.eye(4), 0.0, 0.2, 0.2)
+        if turned_score is None:
+            raise BadDataError("contains no head that could be found")
         return Start(QUARTER, 0.0, 0.2, turned_score)
 
     def segment(t1w, priors, options, start):
@@ -100,6 +105,13 @@ def test_when_all_fail_the_least_bad_is_given_with_its_failure(monkeypatch, temp
     assert found.quality["template_shift_mm"] == 5.0
     assert found.strategy == "a stiffer warp" and found.failed == ("normalisation-shift",)
     assert [warped for _, warped, _ in tried] == [True, True, False]
+
+
+def test_a_doubtful_result_stays_when_no_rotation_shows_a_head(monkeypatch, template):
+    tried = stand_ins(monkeypatch, [9.0, 5.0, 7.0], turned_score=None)
+    found = normalise(T1W, template, LIMITS)
+    assert found.strategy == "a stiffer warp" and found.failed == ("normalisation-shift",)
+    assert len(tried) == 3 and not any(quarter for _, _, quarter in tried)
 
 
 def test_what_no_other_way_can_repair_costs_no_time(monkeypatch, template):
