@@ -92,6 +92,7 @@ def normalisation_quality(
     mask: Mask,
     field: NDArray[np.floating],
     template: Template,
+    stripped: bool = False,
 ) -> dict[str, float]:
     """Numbers of confidence in a normalisation.
 
@@ -106,6 +107,9 @@ def normalisation_quality(
     field : ndarray, shape of the template + (3,)
         T1w world coordinate of every voxel of the template, RAS mm.
     template : Template
+    stripped : bool
+        The T1w has no skull: zeros are what was removed. In a whole head they are a part that was
+        not imaged, filled up to a larger box.
 
     Returns
     -------
@@ -141,8 +145,8 @@ def normalisation_quality(
         np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, wanted))
         for part in tissue[:2]
     )
-    everywhere = Volume(np.ones(mask.shape, bool), t1w.affine)
-    measured = np.isfinite(_inside(everywhere, field, wanted))
+    imaged = Volume(np.ones(mask.shape, bool) if stripped else t1w.data != 0, t1w.affine)
+    measured = np.nan_to_num(_inside(imaged, field, wanted)) > 0.5
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
     box = mask_slices(template.mask | needed, 1)
     volume = jacobian(field[box], template.priors.affine)

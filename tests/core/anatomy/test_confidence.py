@@ -74,6 +74,18 @@ def test_a_cut_t1w_is_told_and_asked_where_it_was_measured(template, t1w):
     assert "t1w-coverage" in limit_codes(found)
 
 
+@pytest.mark.parametrize("stripped, coverage", [(False, 0.947), (True, 1.0)])
+def test_zeros_are_a_cut_in_a_whole_head_alone(template, t1w, stripped, coverage):
+    filled = t1w.data.copy()
+    filled[:, :, 60:] = 0  # the vertex, a twentieth of the volumes
+    found = normalisation_quality(
+        Volume(filled, t1w.affine), data.priors().maps, template.mask, GRID.world(), template,
+        stripped,
+    )  # fmt: skip
+    assert found["t1w_coverage"] == pytest.approx(coverage, abs=0.001)
+    assert ("t1w-coverage" in limit_codes(found)) is not stripped
+
+
 def test_an_image_that_is_no_t1w_is_told(template, t1w):
     dark_white = Volume(150 - t1w.data, t1w.affine)
     found = quality(template, t1w, image=dark_white)
