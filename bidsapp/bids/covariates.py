@@ -22,9 +22,14 @@ WEIGHT_COLUMNS = ("weight", "weight_kg", "bodyweight", "body_weight")
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
 # Others are another unit, a code for a missing value (0, -4, 999) or a mistake.
 _AGE_YEARS = (10.0, 120.0)
+_LEAST_OPEN_YEARS = 60.0  # "over 18" says that somebody is an adult, not how old
 _WEIGHT_KG = (2.0, 300.0)
-_UNIT_KG = {r"kgs?|kilos?|kilogram(me)?s?": 1.0, r"lbs?|pounds?": 0.45359237}
-_AGE = re.compile(r"[>\u2265]?=?\s*0*(\d[\d.,]*)\s*(\+|y|yrs?|years?)?", re.IGNORECASE)
+# Of stone 12.5 may be twelve and five pounds.
+_UNIT_KG = {r"kgs?|kilos?|kilogram(me)?s?": 1.0, r"lbs?|pounds?": 0.45359237, r"st|stones?": 0.0}
+_AGE = re.compile(
+    r"(?P<over>[>\u2265]=?\s*)?0*(?P<years>\d[\d.,]*)\s*((?P<plus>\+)|y|yrs?|years?)?",
+    re.IGNORECASE,
+)
 
 # More of a moment than its year: in figures, or with a month by name, anywhere in a text; with day
 # and month in any language where the text begins with it.
@@ -131,7 +136,9 @@ def is_date_cell(column: str, text: str) -> bool:
 
 
 def age_years(text: str | None) -> int | float | None:
-    """Age in years; ``89+`` covers all higher ages in BIDS. None if it is not an age of an adult.
+    """Age in years; ``89+`` covers all higher ages in BIDS. None if it is not the age of a person.
+
+    A lower limit, as ``18+``, says too little.
 
     Parameters
     ----------
@@ -147,7 +154,10 @@ def age_years(text: str | None) -> int | float | None:
     (89, 72.5, 72, None, None)
     """
     match = _AGE.fullmatch((text or "").strip())
-    return None if match is None else _within(match[1], _AGE_YEARS)
+    if match is None:
+        return None
+    lowest = _LEAST_OPEN_YEARS if match["over"] or match["plus"] else _AGE_YEARS[0]
+    return _within(match["years"], (lowest, _AGE_YEARS[1]))
 
 
 def weight_kg(value: Any) -> float | None:
@@ -177,10 +187,11 @@ def weight_kg(value: Any) -> float | None:
 
 
 def _unit_kg(text: str) -> float:
-    """What one of a unit is in kg; 0 where it is no unit of weight that people are weighed in."""
+    """What one of a unit is in kg; 0 where it is no weight, or more than one unit or number."""
     words = re.findall("[a-z]+", text.lower())
-    known = (kg for word in words for name, kg in _UNIT_KG.items() if re.fullmatch(name, word))
-    return next(known, 0.0)
+    known = {kg for word in words for name, kg in _UNIT_KG.items() if re.fullmatch(name, word)}
+    is_ratio = "per" in words or re.search(r"[/\d\u00b2\u00b3]", text)
+    return 0.0 if len(known) != 1 or is_ratio else known.pop()
 
 
 def with_units(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]:
@@ -223,19 +234,17 @@ def with_sexes(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
     >>> with_sexes({"sex": "2"}, {"sex": {"Levels": {"1": "male", "2": "female"}}})
     {'sex': 'female'}
     """
+    described = {name.lower(): about for name, about in dictionary.items()}
     changed = dict(row)
-    for name, about in dictionary.items():
+    for name, value in row.items():
+        about = described.get(name.lower())
         levels = about.get("Levels") if isinstance(about, dict) else None
-        value = row.get(name)
         if name.lower() not in SEX_COLUMNS or not isinstance(levels, dict) or value is None:
             continue
-        words = {*re.findall("[a-z]+", str(levels.get(value)).lower())} & {
-            "female",
-            "male",
-            "other",
-        }
-        if value.lower() not in SEXES and len(words) == 1:
-            changed[name] = min(words)
+        words = {*re.findall("[a-z]+", str(levels.get(value)).lower())}
+        meant = words & {"female", "male", "other"}
+        if value.lower() not in SEXES and len(meant) == 1:
+            changed[name] = min(meant)
     return changed
 
 

@@ -490,8 +490,8 @@ class ScanRecord(RecordPart):
     site : where it was scanned, as the raw dataset says
     acq_time : when it was scanned, ISO 8601; dates may be shifted, so only differences within a
         participant mean anything
-    participant : row of ``participants.tsv``, unchanged
-    session : row of ``sessions.tsv``, unchanged
+    participant : row of ``participants.tsv`` without dates, explained codes of sex in words
+    session : row of ``sessions.tsv``, likewise
     acquisition : fields of the raw sidecar about scanner, dose and reconstruction
     tracer : code of the tracer, as in ``trc-``
     tracer_name : name of the tracer as the raw data gave it

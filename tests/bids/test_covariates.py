@@ -48,7 +48,8 @@ def test_a_date_is_told_in_any_way_of_writing():
     [
         (">89", 89), (">= 90", 90), ("72", 72), ("072", 72), ("72.5", 72.5), ("72,5", 72.5),
         ("89+", 89), ("072Y", 72), ("72 years", 72), (" 72 ", 72), ("-4", None), ("0", None),
-        ("999", None), ("866", None),
+        ("999", None), ("866", None), ("18+", None), (">18", None), ("80+ y", None), ("80+", 80),
+        ("<50", None), ("=70", None),
         (".", None), ("NULL", None), ("sixty", None), ("nan", None), ("inf", None), (None, None),
     ],
 )  # fmt: skip
@@ -62,7 +63,10 @@ def test_an_age_is_that_of_an_adult(text, age):
     ("value", "weight"), [(80, 80), ("80,5", 80.5), ("8e1", 80), ("0", None), (72000, None),
                           ("heavy", None), (True, None), (None, None), ("77.5kg", 77.5),
                           ("80 (kg)", 80), ("150 lbs", 68.0388555), ("154 Pounds", 69.85322498),
-                          ("80000 g", None), ("12 st", None), ("about 80", None)],
+                          ("80000 g", None), ("12 st", None), ("about 80", None),
+                          ("12 st 5 lb", None), ("11st 4lbs", None), ("5 ft 150 lb", None),
+                          ("22 kg/m2", None), ("22 kg/m\u00b2", None), ("22 kg per m", None),
+                          ("150 lb or kg", None), ("150 pounds (lbs)", 68.0388555)],
 )  # fmt: skip
 def test_a_weight_is_one_in_kg(value, weight):
     assert weight_kg(value) == pytest.approx(weight)
@@ -131,8 +135,9 @@ def test_a_weight_in_another_unit_is_told_and_not_used(raw, planned):
         ("M or F", "2", "2"),
     ],
 )
-def test_codes_of_sex_are_what_the_dictionary_says(raw, planned, levels, cell, kept):
-    (raw.root / "participants.json").write_text(json.dumps({"Sex": {"Levels": levels}}))
+@pytest.mark.parametrize("described", ["Sex", "sex"])
+def test_codes_of_sex_are_what_the_dictionary_says(raw, planned, described, levels, cell, kept):
+    (raw.root / "participants.json").write_text(json.dumps({described: {"Levels": levels}}))
     scan = planned(f"participant_id\tSex\nsub-1\t{cell}\n")
     assert scan.about["participant"] == {"Sex": kept}
 
