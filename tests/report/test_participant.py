@@ -257,6 +257,14 @@ def test_a_tau_scan_shows_its_own_scales(tmp_path):
     assert "used for CL" not in words and "this tracer no equation of CenTauR" in words
 
 
+def test_a_tau_scan_may_have_scales_of_some_regions_only(tmp_path):
+    scales = {"suvr": {"universal": 1.4, "frontal": 1.2}, "centaurz": {"frontal": 3.25}}
+    changes = {"centiloid": None, "equation": None, "scales": scales, "tracer": "FTP"}
+    write(tmp_path, finished_record(SCAN, **changes), SCAN)
+    words = read(write_page(tmp_path, "01")).words
+    assert "trc-FBB: CenTauRz of some regions" in words and "frontal1.203.2" in words
+
+
 @pytest.mark.parametrize("broken", ["yes", {"low": 2}, [None, 3], [1], True])
 def test_a_record_of_another_form_costs_its_scan(tmp_path, broken):
     record = finished_record(SCAN, suvr_wc=1.8, centiloid_interval=broken)
