@@ -123,17 +123,19 @@ def of_suvr(slope: float, intercept: float, digits: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital and a full stop, as of the message of a flag.
+    """Text as a sentence: a capital at its beginning unless that is a name, and a full stop.
 
     Parameters
     ----------
-    text : without full stop
+    text : clause or sentence
 
     Returns
     -------
     str
 
-    >>> sentence("the dates contradict each other")
-    'The dates contradict each other.'
+    >>> sentence("the dates contradict each other"), sentence("a.json: x is missing.")
+    ('The dates contradict each other.', 'a.json: x is missing.')
     """
-    return f"{text[:1].upper()}{text[1:]}."
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begun if not begun or begun[-1] in ".!?" else f"{begun}."

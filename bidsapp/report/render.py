@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bidsapp.data import read_table
-from bidsapp.plain import count, plain
+from bidsapp.plain import count, plain, sentence
 
 _STATUS = {"ok": "quantified", "failed": "failed", "incomplete": "not finished",
            "skipped": "left out"}  # fmt: skip
@@ -127,8 +127,8 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def sentence(text: str) -> str:
-    """Text as a sentence: a capital at its beginning unless that is a name, a full stop, 5 %.
+def typeset(text: str) -> str:
+    """Text as a sentence, with a space before every per cent sign.
 
     Parameters
     ----------
@@ -138,13 +138,10 @@ def sentence(text: str) -> str:
     -------
     str
 
-    >>> sentence("head moved (5%): look"), sentence("a.json: x is missing")
-    ('Head moved (5\\xa0%): look.', 'a.json: x is missing.')
+    >>> typeset("head moved (5%): look")
+    'Head moved (5\\xa0%): look.'
     """
-    first = text.split(" ", 1)[0].rstrip(",:;")
-    begun = text[:1].upper() + text[1:] if first.isalpha() else text
-    ended = begun if not begun or begun[-1] in ".!?" else f"{begun}."
-    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", ended)
+    return re.sub(r"(?<=\d)%", "\N{NO-BREAK SPACE}%", sentence(text))
 
 
 def outcome(statuses: Iterable[str]) -> str:
@@ -190,6 +187,6 @@ def _environment() -> Environment:
     environment.filters["many"] = count
     environment.filters["outcome"] = outcome
     environment.filters["status"] = _STATUS.get
-    environment.filters["sentence"] = sentence
+    environment.filters["sentence"] = typeset
     environment.filters["placement"] = _placement
     return environment
