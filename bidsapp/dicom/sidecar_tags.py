@@ -22,6 +22,7 @@ from bidsapp.bids.sidecar_times import (
     decay_reference,
     in_seconds,
     settled_frames,
+    without_text,
 )
 from bidsapp.bids.values import UNDATED, as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
@@ -154,7 +155,8 @@ def nifti_tags(
 def _as_bids_counts(
     sidecar: Mapping[str, Any], n_frames: int
 ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """A sidecar in s and without empty frames, and what was done to it."""
+    """A sidecar with numbers in s and without empty frames, and what was done to it."""
+    sidecar, as_text = without_text(sidecar)
     name = str(sidecar.get("TracerName") or sidecar.get("Radiopharmaceutical") or "")
     tracer = known_tracer(name)
     try:
@@ -162,7 +164,7 @@ def _as_bids_counts(
     except BadDataError as error:  # the times may be stated, or no PET
         return sidecar, (str(error),)
     sidecar, empty = settled_frames(sidecar, n_frames)
-    return sidecar, tuple(finding.message.rstrip(".") for finding in (*units, *empty))
+    return sidecar, tuple(finding.message.rstrip(".") for finding in (*as_text, *units, *empty))
 
 
 def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> tuple[str, ...]:

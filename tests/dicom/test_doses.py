@@ -158,6 +158,15 @@ def test_milliseconds_of_a_sidecar_are_read_where_they_fit(tmp_path: Path) -> No
     assert "FrameDurationUnits" in times.remarks[0] and "zero length" in times.remarks[1]
 
 
+def test_numbers_and_truth_values_in_text_are_read(tmp_path: Path) -> None:
+    text = {"FrameTimesStart": ["5400", "6000"], "FrameDuration": "600", "InjectionStart": "0",
+            "ScanStart": "5400", "ImageDecayCorrected": "true",
+            "ImageDecayCorrectionTime": "5400"}  # fmt: skip
+    times = sidecar_times(tmp_path, {**SIDECAR, **text})
+    assert times.frame_start_s == (5400, 6000) and times.frame_duration_s == (600, 600)
+    assert times.decay_reference_s == 5400 and "given as text" in times.remarks[0]
+
+
 @pytest.mark.parametrize("moments", [{"ScanStart": 5400}, {"ImageDecayCorrectionTime": 5400}, {}])
 @pytest.mark.parametrize("scale", [1, 1000])
 def test_what_else_counts_in_the_unit_of_the_frames_is_told_by_the_scan(
