@@ -123,7 +123,7 @@ def test_two_equations_need_to_know_the_tracer(tmp_path, capsys):
     path = table(tmp_path / "a.tsv", ("id", "x"), ("1", "1.2"))
     both = ["--equation", "cho2020-FBB-dc", "cho2020-FMM-dc"]
     assert main([str(path), *both, "--column", "x"]) == 65
-    assert "row 1, no column tracer" in capsys.readouterr().err
+    assert "row 1, there is no column tracer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("own", ["suvr_wc", "suvr_pons"])

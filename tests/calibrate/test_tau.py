@@ -179,7 +179,7 @@ def test_missing_columns_are_named(run, header, said):
 def test_two_columns_of_the_standard_pipeline_are_refused(run):
     rows = [(*row, 1.0) for row in rows_of(*people())]
     code, _, _, error = run(rows, header=(*HEADER, "standard_centaurz_universal"))
-    assert code not in (0, 1) and "leave one of them" in error
+    assert code not in (0, 1) and "keep only one of them" in error
 
 
 def test_volumes_and_table_are_asked_for(tmp_path, capsys):

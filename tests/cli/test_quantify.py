@@ -194,7 +194,7 @@ def test_python_gives_no_earlier_result_for_that_of_a_run_that_ended(lab, tmp_pa
 
 
 def test_python_takes_no_array_for_an_image():
-    with pytest.raises(UsageError, match="this is ndarray"):
+    with pytest.raises(UsageError, match="not ndarray"):
         bidsapp.segment(np.zeros((8, 8, 8), np.float32))
 
 

@@ -156,7 +156,7 @@ def test_jobs_of_a_run_that_stops_are_cancelled(slurm):
         ("plugin: Linear\n", "Linear is not a batch plugin"),
         ("plugin: SLURMGraph\n", "SLURMGraph is not a batch plugin"),
         ("plugin: SLURM\nplugin_args: --mem=1G\n", "plugin_args must be names and values"),
-        ("plugin: SLURM\nplugin_args: {sbatch_arg: --mem=1G}\n", "has no sbatch_arg"),
+        ("plugin: SLURM\nplugin_args: {sbatch_arg: --mem=1G}\n", "unknown sbatch_arg"),
         ("plugin: SLURM\nplugin_args: {sbatch_args: [--mem=1G]}\n", "sbatch_args must be text"),
         ("plugin: SLURM\nplugin_args: {max_jobs: many}\n", "max_jobs must be a number"),
         ('plugin: SLURM\nplugin_args: {sbatch_args: "--comment=\'a"}\n', "cannot be read"),
