@@ -264,21 +264,23 @@ def _frame_starts(
     if len(duration) == 1 and not listed and stated:
         return (field.number("ScanStart"),), [worded_flag("frame-times", "single")]
     starts = field.numbers("FrameTimesStart", len(duration))
+    begin = field.number("ScanStart") if stated else None
+    flags, rounding_s = [], 0.0
+    if (begins := starts_by_moments(starts, duration, begin, half_life_s)) is not None:
+        starts, rounding_s = begins, _ROUNDING_S
+        flags.append(worded_flag("frame-times", "moments"))
     first = min(starts)
-    scan_start = field.number("ScanStart") if stated else first
-    begins = starts_by_moments(starts, duration, scan_start if stated else None, half_life_s)
-    if begins is not None:
-        return begins, [worded_flag("frame-times", "moments")]
+    scan_start = first if begin is None else begin
     if first >= scan_start - _ROUNDING_S:
-        late, flags = first - scan_start, []
+        late = first - scan_start
         if late > _DECAY_TOLERANCE_S:
             flags.append(worded_flag("frame-times", "late", late_s=late))
         if list(starts) != sorted(starts):
             flags.append(worded_flag("frame-times", "order"))
         return starts, flags
-    if first == 0 and _counts_from_scan(sidecar, scan_start):
-        flag = worded_flag("frame-times", "from-scan", scan_start_s=scan_start)
-        return tuple(start + scan_start for start in starts), [flag]
+    if abs(first) <= rounding_s and _counts_from_scan(sidecar, scan_start):
+        flags.append(worded_flag("frame-times", "from-scan", scan_start_s=scan_start))
+        return tuple(start + scan_start for start in starts), flags
     raise refused("sidecar", "early-frames", start=first, scan_start=scan_start)
 
 

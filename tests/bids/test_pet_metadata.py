@@ -155,6 +155,22 @@ def test_moments_within_frames_are_not_their_starts(pet_sidecar, convention, sca
     assert codes(timing) == ["frame-times"] and "a time within" in timing.findings[0].message
 
 
+@pytest.mark.parametrize("convention", [0, 1])
+def test_moments_that_count_from_the_scan_need_a_proof_as_starts_do(pet_sidecar, convention):
+    lengths, starts = GROWING
+    moments = [
+        start - 5400 + moments_within(length, 6586.2)[convention]
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    times = {"FrameTimesStart": moments, "FrameDuration": list(lengths), "ScanStart": 5400}
+    with pytest.raises(BadDataError, match="before ScanStart at 5400 s"):
+        read_timing(pet_sidecar | times, PET, 4, None, 6586.2)
+    proven = pet_sidecar | times | {"ConversionSoftware": "dcm2niix"}
+    timing = read_timing(proven, PET, 4, None, 6586.2)
+    assert timing.frame_start_s == pytest.approx(starts, abs=1e-6)
+    assert codes(timing) == ["frame-times", "frame-times"]
+
+
 def test_moments_of_equal_frames_are_shown_by_the_start_of_the_scan(pet_sidecar):
     times = {"FrameTimesStart": [5700, 6300]}
     timing = read_timing(pet_sidecar | times, PET, 2, None, 6586.2)
