@@ -251,15 +251,15 @@ def _owner(folders: Sequence[str], last: str) -> str | None:
     for behind in (False, True):
         if person := _person(last, behind=behind):
             return person
-        people, many = [], 0
+        people, above = [], 0
         for name in folders:
             person = _person(name, behind=behind)
             if person and not _group(person):
                 people.append(person)
             elif any(map(_says_what, name_words(name))) and not _is_neutral(name):
-                many = len(people)
+                above = len(people)
         if people:
-            return people[many] if many < len(people) else people[-1]
+            return people[above] if above < len(people) else people[-1]
     return None
 
 
