@@ -25,7 +25,7 @@ _AGE_YEARS = (10.0, 120.0)
 _LEAST_OPEN_YEARS = 60.0  # "over 18" says that somebody is an adult, not how old
 _WEIGHT_KG = (2.0, 300.0)
 # Of stone 12.5 may be twelve and five pounds.
-_UNIT_KG = {r"kgs?|kilos?|kilogram(me)?s?": 1.0, r"lbs?|pounds?": 0.45359237, r"st|stones?": 0.0}
+_UNIT_KG = {r"kgs?|kilos?|kilogram[a-z]*": 1.0, r"lbs?|pounds?": 0.45359237, r"st|stones?": 0.0}
 _AGE = re.compile(
     r"(?P<over>[>\u2265]=?\s*)?0*(?P<years>\d[\d.,]*)\s*((?P<plus>\+)|y|yrs?|years?)?",
     re.IGNORECASE,
@@ -242,8 +242,8 @@ def with_sexes(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
         if name.lower() not in SEX_COLUMNS or not isinstance(levels, dict) or value is None:
             continue
         words = {*re.findall("[a-z]+", str(levels.get(value)).lower())}
-        meant = words & {"female", "male", "other"}
-        if value.lower() not in SEXES and len(meant) == 1:
+        meant = words & {"female", "male", "other", "no", "not", "non"}
+        if value.lower() not in SEXES and len(meant) == 1 and meant <= SEXES.keys():
             changed[name] = min(meant)
     return changed
 

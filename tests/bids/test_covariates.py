@@ -62,7 +62,8 @@ def test_an_age_is_that_of_an_adult(text, age):
 @pytest.mark.parametrize(
     ("value", "weight"), [(80, 80), ("80,5", 80.5), ("8e1", 80), ("0", None), (72000, None),
                           ("heavy", None), (True, None), (None, None), ("77.5kg", 77.5),
-                          ("80 (kg)", 80), ("150 lbs", 68.0388555), ("154 Pounds", 69.85322498),
+                          ("80 (kg)", 80), ("80 Kilogramm", 80), ("150 lbs", 68.0388555),
+                          ("154 Pounds", 69.85322498),
                           ("80000 g", None), ("12 st", None), ("about 80", None),
                           ("12 st 5 lb", None), ("11st 4lbs", None), ("5 ft 150 lb", None),
                           ("22 kg/m2", None), ("22 kg/m\u00b2", None), ("22 kg per m", None),
@@ -131,6 +132,7 @@ def test_a_weight_in_another_unit_is_told_and_not_used(raw, planned):
         ({"0": {"Description": "male participants"}}, "0", "male"),
         ({"M": "male"}, "M", "M"),
         ({"1": "male or female"}, "1", "1"),
+        ({"0": "not female", "1": "female"}, "0", "0"),
         ({"1": "male"}, "2", "2"),
         ("M or F", "2", "2"),
     ],
