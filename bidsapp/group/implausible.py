@@ -115,6 +115,8 @@ def _age(
         return None
     if years is None:
         wrong, whose = older < 0, "of later visits"
+    elif last["age"] >= limits["oldest_age"] and 0 < older < years:
+        return None
     else:
         wrong, whose = abs(older - years) > limits["age_years"], f"{number(years)} years apart"
     if not wrong:

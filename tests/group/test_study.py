@@ -236,6 +236,8 @@ def contradictions(first, last):
         ({"age": 70}, {"age": 70}, set()),
         ({"age": 70}, {"age": 75}, {"age-contradiction"}),
         ({"age": 70}, {"age": 60, "years": None}, {"age-contradiction"}),
+        ({"age": 87}, {"age": 89, "years": 6.0}, set()),  # 89+
+        ({"age": 80}, {"age": 89, "years": 6.0}, {"age-contradiction"}),
         ({}, {"centiloid": 80.0}, {"centiloid-rise"}),
         ({"centiloid": 90.0}, {"centiloid": 40.0}, {"centiloid-fall"}),
         ({"centiloid": 15.0}, {"centiloid": 6.0}, set()),
