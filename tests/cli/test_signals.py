@@ -41,6 +41,11 @@ if __name__ == "__main__":
 """
 
 
+def heeding() -> None:
+    """Undo what a shell does to programs that it starts in the background: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def alive(group: int) -> bool:
     """Whether any process of a process group still runs."""
     try:
@@ -59,6 +64,7 @@ def test_a_run_at_work_ends_soon_and_whole(tmp_path, number, nprocs):
     process = subprocess.Popen(
         [sys.executable, script, tmp_path, str(nprocs)], stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(Path.cwd())}, start_new_session=True,
+        preexec_fn=heeding,
     )  # fmt: skip
     try:
         assert any("working" in line for line in process.stdout)
@@ -84,7 +90,7 @@ def test_a_run_that_only_begins_ends_without_a_traceback(number):
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())}, preexec_fn=heeding,
     )  # fmt: skip
     assert "ready" in process.stdout.readline()
     process.send_signal(number)
