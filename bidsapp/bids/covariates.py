@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bidsapp.bids.values import is_number, number_in
@@ -206,14 +206,11 @@ def with_units(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
     -------
     dict of str or None
     """
-    described = {name.lower(): about for name, about in dictionary.items()}
     changed = dict(row)
-    for name, value in row.items():
-        about = described.get(name.lower())
-        unit = about.get("Units") if isinstance(about, dict) else None
-        bare = value is not None and value[-1:].isdigit()
-        if name.lower() in WEIGHT_COLUMNS and bare and re.search("[A-Za-z]", str(unit or "")):
-            changed[name] = value if is_unknown(unit) else f"{value} {unit}"
+    for name, value, about in _described(row, dictionary, WEIGHT_COLUMNS):
+        unit = str(about.get("Units") or "")
+        if value[-1:].isdigit() and re.search("[A-Za-z]", unit) and not is_unknown(unit):
+            changed[name] = f"{value} {unit}"
     return changed
 
 
@@ -234,18 +231,26 @@ def with_sexes(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
     >>> with_sexes({"sex": "2"}, {"sex": {"Levels": {"1": "male", "2": "female"}}})
     {'sex': 'female'}
     """
-    described = {name.lower(): about for name, about in dictionary.items()}
     changed = dict(row)
-    for name, value in row.items():
-        about = described.get(name.lower())
-        levels = about.get("Levels") if isinstance(about, dict) else None
-        if name.lower() not in SEX_COLUMNS or not isinstance(levels, dict) or value is None:
+    for name, value, about in _described(row, dictionary, SEX_COLUMNS):
+        if not isinstance(levels := about.get("Levels"), dict):
             continue
         words = {*re.findall("[a-z]+", str(levels.get(value)).lower())}
         meant = words & {"female", "male", "other", "no", "not", "non"}
         if value.lower() not in SEXES and len(meant) == 1 and meant <= SEXES.keys():
             changed[name] = min(meant)
     return changed
+
+
+def _described(
+    row: Row, dictionary: Mapping[str, Any], columns: Collection[str]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Column, value and description of what is known of some columns and described."""
+    described = {name.lower(): about for name, about in dictionary.items()}
+    for name, value in row.items():
+        about = described.get(name.lower())
+        if name.lower() in columns and value is not None and isinstance(about, dict):
+            yield name, value, about
 
 
 def first_known(rows: Iterable[Row], names: Sequence[str]) -> str | None:
