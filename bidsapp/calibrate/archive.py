@@ -199,11 +199,12 @@ def _images(
     named = {(image.person, image.role) for image in images}
     unread = []
     for place in dict.fromkeys(path.parent for path in wanted if _is_dicom(path)):
-        image = recognised(place, (folder.name, *place.relative_to(folder).parts))
+        parts = place.relative_to(folder).parts or (folder.name,)
+        image = recognised(place, parts)
         if image is None or (image.person, image.role) in named:
             continue
         try:
-            path = _converted(place, "--".join(place.relative_to(folder).parts), converted)
+            path = _converted(place, "--".join(parts), converted)
         except BadDataError as error:
             unread.append(Suspect((image.person,), "unreadable", str(error)))
         else:
@@ -243,7 +244,8 @@ def _recognised(
 def _owner(folders: Sequence[str], last: str) -> str | None:
     """Person whom an image belongs to, by its name or by the names of its folders.
 
-    Of these the outermost below that of a group or of a kind of image counts.
+    Of these the outermost below that of a group or of a kind of image counts, without such a folder
+    the innermost.
     """
     names = [*folders, last]
     if "scans" in (lower := [name.lower() for name in names]):  # as XNAT exports: what follows is
@@ -251,7 +253,7 @@ def _owner(folders: Sequence[str], last: str) -> str | None:
     for behind in (False, True):
         if person := _person(last, behind=behind):
             return person
-        people, above = [], 0
+        people, above = [], None
         for name in folders:
             person = _person(name, behind=behind)
             if person and not _group(person):
@@ -259,7 +261,7 @@ def _owner(folders: Sequence[str], last: str) -> str | None:
             elif any(map(_says_what, name_words(name))) and not _is_neutral(name):
                 above = len(people)
         if people:
-            return people[above] if above < len(people) else people[-1]
+            return people[-1] if above is None or above == len(people) else people[above]
     return None
 
 

@@ -102,6 +102,18 @@ def test_the_archive_of_florbetapir_as_exported(tmp_path):
     }  # fmt: skip
 
 
+def test_folders_of_people_may_lie_in_others_with_numbers(tmp_path):
+    root = archive(tmp_path / "GAAIN_2018", "download_2/P3/MR/vol.nii", "download_2/P3/PiB/vol.nii")
+    for person in ("P1", "P2"):
+        Mr().write(root / person / "MR")
+        Pet().write(root / "2019" / person / "PiB")
+    found, suspects = find_images(root, tmp_path / "converted")
+    assert [(scan.person, scan.tracer) for scan in found] == [
+        ("P1", "PIB"), ("P2", "PIB"), ("P3", "PIB")
+    ]  # fmt: skip
+    assert not suspects
+
+
 def test_dicom_of_what_there_is_as_nifti_is_left_alone(tmp_path):
     root = archive(
         tmp_path / "archive",
