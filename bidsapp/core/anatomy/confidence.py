@@ -50,17 +50,21 @@ class Template:
         ``ctx``, ``wc`` and ``wcb``.
     stripped_priors : callable
         Reads the priors of a T1w without skull.
+    has_skull : bool
+        The head to be checked has one. Zeros are then a part that was not imaged, filled up to a
+        larger box; without a skull they are what was removed.
     """
 
     priors: TissuePriors
     mask: Mask
     vois: Mapping[str, Mask]
     stripped_priors: Callable[[], TissuePriors]
+    has_skull: bool = True
 
     @cached_property
     def stripped(self) -> Template:
         """The same for a T1w without skull."""
-        return replace(self, priors=self.stripped_priors())
+        return replace(self, priors=self.stripped_priors(), has_skull=False)
 
     @cached_property
     def classes(self) -> Float32:
@@ -92,7 +96,6 @@ def normalisation_quality(
     mask: Mask,
     field: NDArray[np.floating],
     template: Template,
-    stripped: bool = False,
 ) -> dict[str, float]:
     """Numbers of confidence in a normalisation.
 
@@ -107,9 +110,6 @@ def normalisation_quality(
     field : ndarray, shape of the template + (3,)
         T1w world coordinate of every voxel of the template, RAS mm.
     template : Template
-    stripped : bool
-        The T1w has no skull: zeros are what was removed. In a whole head they are a part that was
-        not imaged, filled up to a larger box.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def normalisation_quality(
         np.nan_to_num(_inside(Volume(np.asarray(part, np.float32), t1w.affine), field, wanted))
         for part in tissue[:2]
     )
-    imaged = Volume(np.ones(mask.shape, bool) if stripped else t1w.data != 0, t1w.affine)
+    imaged = Volume(t1w.data != 0 if template.has_skull else np.ones(mask.shape, bool), t1w.affine)
     measured = np.nan_to_num(_inside(imaged, field, wanted)) > 0.5
     # large ventricles are stretched or squeezed like nothing else, and nothing is measured there
     box = mask_slices(template.mask | needed, 1)

@@ -177,7 +177,7 @@ def _attempt(
     fit = segment(t1w, template.priors, options, start)
     corrected = Volume(fit.corrected, t1w.affine)
     quality = fit.quality | normalisation_quality(
-        corrected, fit.probabilities, fit.brain_mask, fit.field, template, missing > STRIPPED
+        corrected, fit.probabilities, fit.brain_mask, fit.field, template
     )
     quality["skull_missing"] = missing
     failed = tuple(code for code in codes_beyond(quality, limits) if code in REPAIRABLE)

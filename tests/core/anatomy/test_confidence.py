@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,8 +81,8 @@ def test_zeros_are_a_cut_in_a_whole_head_alone(template, t1w, stripped, coverage
     filled = t1w.data.copy()
     filled[:, :, 60:] = 0  # the vertex, a twentieth of the volumes
     found = normalisation_quality(
-        Volume(filled, t1w.affine), data.priors().maps, template.mask, GRID.world(), template,
-        stripped,
+        Volume(filled, t1w.affine), data.priors().maps, template.mask, GRID.world(),
+        replace(template, has_skull=not stripped),
     )  # fmt: skip
     assert found["t1w_coverage"] == pytest.approx(coverage, abs=0.001)
     assert ("t1w-coverage" in limit_codes(found)) is not stripped

@@ -51,7 +51,7 @@ def stand_ins(monkeypatch, shifts, *, turned_score=0.1, contrast=2.0):
             quality={"shift": shift},
         )  # fmt: skip
 
-    def quality(t1w, tissue, mask, field, template, stripped):
+    def quality(t1w, tissue, mask, field, template):
         return {"template_shift_mm": shifts[len(tried) - 1], "voi_contrast": contrast}
 
     monkeypatch.setattr(module, "find_head", find_head)
