@@ -52,6 +52,9 @@ def pets(draw: st.DrawFn) -> Pet:
     for duration, gap in zip(durations, gaps, strict=False):
         frames.append((at / 1000, duration / 1000))
         at += duration + gap
+    first = injection + timedelta(seconds=frames[0][0])
+    if first.minute == first.second and first.minute in (0, first.hour):  # as dummies are written
+        injection += timedelta(seconds=1)
     if any((injection + timedelta(seconds=start)).time() == time() for start, _ in frames):
         injection += timedelta(milliseconds=1)
     half_life, nuclide = draw(st.sampled_from([(F18_S, "^18^Fluorine"), (C11_S, "^11^Carbon")]))
