@@ -239,7 +239,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
             for future in self._task_obj.values():
                 future.cancel()  # of a run that is stopped; the pages need the workers
             for pool in self._retries.values():
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
 
     def _postrun_check(self) -> None:
         """Leave the workers alone, which are those of the whole run."""
@@ -297,7 +297,7 @@ class _MultiProc(_Distributed, MultiProcPlugin):  # type: ignore[misc]
         super()._clear_task(taskid)
         del self._jobs[taskid], self._since[taskid]
         if taskid in self._retries:
-            self._retries[taskid].shutdown(wait=False)
+            self._retries[taskid].shutdown()
 
 
 def _participant_first(graph: DiGraph) -> dict[Node, _Urgency]:

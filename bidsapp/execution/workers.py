@@ -154,10 +154,14 @@ def _has_room_for_socket() -> bool:
 
 
 def dismiss_workers() -> None:
-    """Shut down the workers of this run, which hold memory; `workers` starts new ones."""
+    """Shut down the workers of this run, which hold memory; `workers` starts new ones.
+
+    It waits for the thread of the pool: in Python 3.11 one that ends together with the interpreter
+    may write a traceback about a closed pipe.
+    """
     global _workers
     if _workers is not None:
-        _workers.shutdown(wait=False, cancel_futures=True)
+        _workers.shutdown(cancel_futures=True)
         _workers = None
 
 

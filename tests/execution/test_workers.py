@@ -56,6 +56,17 @@ with forked_workers(2):
 """) == ["None", "False"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_dismissed_workers_leave_no_thread():
+    """One that still closes its pipes while the interpreter ends writes a traceback (3.11)."""
+    assert printed_by("""
+with forked_workers(2):
+    workers(2).submit(abs, -7).result()
+    print(threading.active_count() > 1)
+print(threading.active_count())
+""") == ["True", "1"]
+
+
 @pytest.mark.slow
 def test_killed_workers_are_replaced():
     assert printed_by("""
