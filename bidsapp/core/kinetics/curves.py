@@ -27,10 +27,11 @@ _ROUNDING_MIN = 1.0 / 60
 # Intervals that were not measured are cut into pieces of about that length.
 _PIECE_MIN = 5.0
 # A break is bridged by one tissue: rates of the plasma's exponentials (the last ones make the
-# bolus) and clearances of the tissue, per minute; arrivals of the tracer, minutes after injection.
+# bolus) and clearances of the tissue, per minute; arrivals of the tracer, minutes after the stated
+# injection, of which true ones are a minute off where it was slow or noted roughly.
 _PLASMA_RATES = np.concatenate([np.geomspace(2e-3, 0.6, 24), [1.0, 2.0, 4.0, 8.0]])
 _CLEARANCES = np.geomspace(0.02, 0.6, 36)
-_ARRIVALS_MIN = (0.0, 0.15, 0.3, 0.5)
+_ARRIVALS_MIN = (0.0, 0.15, 0.3, 0.5, *np.arange(0.65, 2.5, 0.15).tolist())
 # Gauss-Legendre rule for exp(-theta t) times a parabola over one frame.
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -42,7 +43,8 @@ class Timeline:
     Attributes
     ----------
     edges_min : ndarray, shape (E + 1,)
-        Ends of the intervals, from injection (0) to the end of the last frame.
+        Ends of the intervals, from injection (0), or the first frame if that is earlier, to the end
+        of the last frame.
     frame : ndarray of int, shape (T,)
         The interval of each frame.
     """
@@ -52,7 +54,7 @@ class Timeline:
 
     @classmethod
     def of(cls, start_s: Float64, end_s: Float64) -> Timeline:
-        """Put frames in a row from injection on.
+        """Put frames in a row from injection, or an earlier first frame, on.
 
         Parameters
         ----------
@@ -66,18 +68,15 @@ class Timeline:
         Raises
         ------
         BadDataError
-            Frames overlap, run backwards or begin before the injection.
+            Frames overlap or run backwards.
         """
         start, end = np.asarray(start_s, float) / 60, np.asarray(end_s, float) / 60
         if start.shape != end.shape or start.ndim != 1 or not start.size:
             raise BadDataError("kinetics needs one start and one end per frame; check FrameTimes")
         rising = (end > start).all() and (start[1:] > end[:-1] - 1.01 * _ROUNDING_MIN).all()
-        if not rising or start[0] < -_ROUNDING_MIN:
-            raise BadDataError(
-                "the frames overlap or begin before the injection; check FrameTimesStart, "
-                "FrameDuration and InjectionStart"
-            )
-        edges, frame = [0.0], []
+        if not rising:
+            raise BadDataError("the frames overlap; check FrameTimesStart and FrameDuration")
+        edges, frame = [float(start[0]) if start[0] < -_ROUNDING_MIN else 0.0], []
         for begin, finish in zip(start, end, strict=True):
             missing = begin - edges[-1]
             if missing > _ROUNDING_MIN:

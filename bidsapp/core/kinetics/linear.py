@@ -182,15 +182,16 @@ def _estimated(study: KineticStudy, fit: Fit, k2_prime: float | None = None) -> 
 def _frames(study: KineticStudy, target: Float64, elsewhere: Float64) -> _Frames:
     """Means over the frames; what happened between measured frames is taken from SRTM's fit.
 
-    A curve that is not finite has an integral of zero, because the cubics cannot hold NaN.
+    A curve that is not finite has no integral; the cubics cannot hold NaN.
     """
     frame, reference = study.timeline.frame, study.reference
     means = np.array(elsewhere)
     means[:, frame] = target
-    curves = Curve(study.timeline, np.where(np.isfinite(means).all(1, keepdims=True), means, 0.0))
+    finite = np.isfinite(means).all(axis=1, keepdims=True)
+    curves = Curve(study.timeline, np.where(finite, means, 0.0))
     return _Frames(
         activity=target,
-        integral=curves.integral_means[:, frame],
+        integral=np.where(finite, curves.integral_means[:, frame], np.nan),
         reference=reference.means[frame],
         input_integral=reference.integral_means[frame],
     )

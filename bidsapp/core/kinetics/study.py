@@ -11,7 +11,7 @@ from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
 from bidsapp.errors import BadDataError
 
 _ROUNDING_S = 1.0  # a frame may end that much after the time limit
-_LEAST_SHARE = 0.1  # of the frames before: with less, a frame was lost
+_LEAST_SHARE = 0.1  # of the frames before: with less, a frame was lost; of the peak: arrived
 
 PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
 
@@ -132,7 +132,8 @@ def frames_until(frame_end_s: Float64, t_end_min: float | None) -> NDArray[np.bo
 def lost_frames(reference: Float64) -> NDArray[np.bool_]:
     """Frames in which the reference region lost almost all of its activity.
 
-    No tissue is cleared of nine tenths from one frame to the next.
+    No tissue is cleared of nine tenths from one frame to the next. Before the tracer arrives there
+    is only noise, of which nothing can be lost.
 
     Parameters
     ----------
@@ -143,10 +144,14 @@ def lost_frames(reference: Float64) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape (T,)
     """
-    lost, before = np.zeros(len(reference), np.bool_), [0.0]
+    lost = np.zeros(len(reference), np.bool_)
+    # the second largest, because the largest may be an error
+    peak = np.sort(reference[np.isfinite(reference)])[-2:].min(initial=np.inf)
+    before = [-np.inf]
     for index, activity in enumerate(reference.tolist()):
         lost[index] = activity < _LEAST_SHARE * min(before[-2:])  # one of them may be far too large
-        if not lost[index]:
+        arrived = len(before) > 1 or activity >= _LEAST_SHARE * peak
+        if arrived and not lost[index]:
             before.append(activity)
     return lost
 

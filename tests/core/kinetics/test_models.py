@@ -152,8 +152,10 @@ def test_tissue_that_only_gathers_tracer_has_no_answer():
 
 def test_empty_and_broken_curves_spoil_no_other():
     made = tissues(R1, BPND)
+    cut = made.target[0].copy()
+    cut[3] = np.nan  # the region left the field of view in one frame
     target = np.vstack(
-        [made.target, np.zeros(len(made.start_s)), np.full(len(made.start_s), np.nan)]
+        [made.target, np.zeros(len(made.start_s)), np.full(len(made.start_s), np.nan), cut]
     )
     fits = fit_models(_study(made, target), tuple(KineticModel), t_star_min=T_STAR)
     dvr = _dvr(fits)
@@ -173,6 +175,35 @@ def test_lost_frames_are_found_and_the_others_give_the_truth(lost):
     )  # fmt: skip
     fits = fit_models(study, tuple(KineticModel), t_star_min=T_STAR)
     np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=2e-3)
+
+
+def test_noise_before_the_tracer_arrives_is_no_lost_frame():
+    frames = schedule((0.0, [5] * 24 + [20] * 9 + [60] * 10 + [300] * 9))
+    made, rng = tissues(R1, BPND, frames=frames, delay=0.8), np.random.default_rng(4)
+    noise = 0.01 * made.reference.max() * rng.standard_normal(9)
+    assert (noise < 0).any()
+    reference = made.reference.copy()
+    reference[:9] += noise
+    kept = np.ones(len(reference), bool)
+    kept[[30, 45]] = False
+    assert np.array_equal(lost_frames(reference * kept), ~kept)
+
+
+def test_a_scan_that_starts_before_the_injection():
+    made = tissues(R1, BPND, frames=schedule((-2.0, [60, 60, *FULL])))
+    fits = fit_models(_study(made), tuple(KineticModel), t_star_min=T_STAR)
+    np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.8, 1.33, 2.1])
+def test_break_after_a_late_injection(delay):
+    for frames in (
+        schedule((0.0, EARLY), (90.0, [300] * 4)),
+        schedule((0.0, [10] * 6 + [60] * 9), (50.0, [300] * 4)),
+    ):
+        made = tissues(R1, BPND, frames=frames, delay=delay)
+        fits = fit_models(_study(made), tuple(KineticModel), t_star_min=T_STAR)
+        np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=8e-3)
 
 
 def test_a_frame_that_is_far_too_large_loses_no_other():
