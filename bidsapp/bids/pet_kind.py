@@ -93,7 +93,7 @@ def _uncorrected(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> str
 def _denies(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_denies, value))
-    return value is False or (isinstance(value, str) and denies_attenuation(value)) or value == 0
+    return (isinstance(value, str) and denies_attenuation(value)) or value == 0
 
 
 def kind_findings(sidecar: Mapping[str, Any], entities: Mapping[str, str]) -> list[Flag]:

@@ -289,9 +289,7 @@ def decay_reference(
         return seconds, []
     meant = {"start of the scan": start, "injection": injection_s}
     for name, moment in meant.items():
-        if time_zero_s is None:
-            break
-        apart = shorter_way(seconds - time_zero_s - moment)
+        apart = math.inf if time_zero_s is None else shorter_way(seconds - time_zero_s - moment)
         if abs(apart) <= _SAME_CLOCK_S:
             return moment, [worded_flag("decay-correction", "time-of-day", event=name)]
     if abs(seconds - injection_s) <= MAX_UPTAKE_S:

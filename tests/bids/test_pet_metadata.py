@@ -246,6 +246,8 @@ def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
         times = {"FrameTimesStart": starts, "FrameDuration": [300, 600, 600]}
         timing = read_timing(pet_sidecar | times, PET, 3, None, 6586.2)
         assert timing.frame_start_s == tuple(starts) and codes(timing) == []
+    two = {"FrameTimesStart": [5400, 5850], "FrameDuration": [300, 600], "ScanStart": None}
+    assert read_timing(pet_sidecar | two, PET, 2, None, 6586.2).frame_start_s == (5400, 5850)
 
 
 @pytest.mark.parametrize("nothing", [None, [], "n/a"])

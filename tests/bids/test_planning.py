@@ -205,7 +205,7 @@ def quarters(raw, minutes=(90, 95, 100, 105), **sidecar):
 
 
 def test_a_window_in_several_files_is_one_scan(raw):
-    quarters(raw)
+    quarters(raw, InjectedRadioactivity="n/a")
     plan = plan_of(raw)
     [scan] = plan.scans
     assert codes(scan) == [] and plan.failures == ()
@@ -239,12 +239,17 @@ def test_reconstructions_in_halves_are_joined_each_with_its_own(raw):
     ]
 
 
-def test_a_second_injection_is_another_scan(raw):
+@pytest.mark.parametrize(
+    ("change", "continued"),
+    [({"InjectedRadioactivity": 301}, [1]), ({"InjectedRadioactivity": 280}, [0, 0]),
+     ({"ReconMethodName": "FBP"}, [0, 0]), ({"Units": "SUV"}, [0, 0]),
+     ({"TimeZero": "15:00:00"}, [0, 0])],
+)  # fmt: skip
+def test_halves_of_another_injection_or_reconstruction_are_two_scans(raw, change, continued):
     raw.t1w("sub-1")
     raw.pet("sub-1_run-1", FrameTimesStart=[5400], FrameDuration=[600])
-    raw.pet("sub-1_run-2", FrameTimesStart=[6000], FrameDuration=[600], ScanStart=6000,
-            TimeZero="15:00:00")  # fmt: skip
-    assert all(scan.continued == () for scan in plan_of(raw).scans)
+    raw.pet("sub-1_run-2", FrameTimesStart=[6000], FrameDuration=[600], ScanStart=6000, **change)
+    assert [len(scan.continued) for scan in plan_of(raw).scans] == continued
 
 
 def test_a_window_whose_files_are_not_fetched_is_planned_as_one(raw):

@@ -87,6 +87,7 @@ def test_a_unit_in_which_nothing_fits_is_refused() -> None:
     for change in (
         {"FrameDurationUnits": "fortnights"}, {"InjectionStart": -9000000},
         {"FrameDuration": [0, 0]}, {"InjectionStart": "n/a"},
+        {"InjectionStart": -2650000},  # less than half of the scan in the window
     ):  # fmt: skip
         with pytest.raises(BadDataError, match=r"pet\.nii: FrameDurationUnits"):
             timing({**IN_MS, **change}, 1, window_s=FBP)
@@ -111,8 +112,9 @@ def test_a_time_of_day_as_moment_of_decay_correction_is_read_as_such(
 
 @pytest.mark.parametrize("value", [1.6e9, -5e4, 5e4, 1e300])
 def test_an_impossible_moment_of_decay_correction_costs_this_scan_only(value: float) -> None:
-    with pytest.raises(BadDataError, match="ImageDecayCorrectionTime"):
-        timing({**PET_SIDECAR, "ImageDecayCorrectionTime": value})
+    for sidecar in (PET_SIDECAR, {**PET_SIDECAR, "TimeZero": None}):
+        with pytest.raises(BadDataError, match="ImageDecayCorrectionTime"):
+            timing({**sidecar, "ImageDecayCorrectionTime": value})
 
 
 def test_a_clock_that_contradicts_the_frames_is_told() -> None:
