@@ -28,6 +28,7 @@ from pathlib import Path
 
 from bidsapp.calibrate.tables import (
     asked_tracer,
+    is_young,
     name_words,
     read_rows,
     refuse_other,
@@ -167,7 +168,7 @@ def _from_table(table: Path, asked: str | None) -> list[ArchiveScan]:
         for path in (pet, t1w):
             if not path.is_file():
                 raise NoInputError(f"{table}: {row['person']}: {path} does not exist")
-        young = _says_young(name_words(row.get("group", ""))) or _is_young_name(row["person"])
+        young = is_young(row["person"], row.get("group", ""))
         scans.append(ArchiveScan(row["person"], young, code, pet, t1w, _contradiction(pet, code)))
     return scans
 
@@ -236,7 +237,7 @@ def _recognised(
         path=path,
         person=person,
         role=role,
-        is_young=_says_young(words) or _is_young_name(person),
+        is_young=is_young(person, " ".join(parts)) or is_young(person),
         folder_role=folder_role,
     )
 
@@ -382,14 +383,6 @@ def _says_what(word: str) -> bool:
 def _group(name: str) -> bool:
     """Whether the name of a folder is that of a group, AD-100 or YC-10, not of a person."""
     return re.fullmatch(r"([A-Z]*project)?(AD100|YC0|YC10|E\d+)", name, re.IGNORECASE) is not None
-
-
-def _says_young(words: Iterable[str]) -> bool:
-    return bool(set(_table()["young"]) & set(words))
-
-
-def _is_young_name(person: str) -> bool:
-    return re.match(r"Y[A-Z]{0,3}\d", person.upper()) is not None
 
 
 def _base(word: str) -> str:

@@ -325,7 +325,7 @@ def _as_named(key: str, value: str) -> str:
 
 def _values(scans: Mapping[str, Mapping[str, str]], column: str) -> dict[str, float]:
     return {
-        name: float(number_of(row[column], f"{name}: {column}"))
+        name: number_of(row[column], f"{name}: {column}")
         for name, row in scans.items()
         if row[column]
     }

@@ -454,7 +454,7 @@ def refuse_other(code: str, text: str, asked: str | None, where: str) -> None:
         raise refused("suvr-table", "other-tracer", where=where, text=text, asked=asked)
 
 
-def is_young(name: str, group: str) -> bool:
+def is_young(name: str, group: str = "") -> bool:
     """Whether group, or the name of a person without one, says young control.
 
     Parameters
@@ -465,10 +465,18 @@ def is_young(name: str, group: str) -> bool:
     Returns
     -------
     bool
+
+    Examples
+    --------
+    >>> [is_young(name) for name in ("YC101", "sub-Y-12", "YK12", "AD01")]
+    [True, True, False, False]
+    >>> [is_young("YC101", group) for group in ("YHV", "Young_Control", "elderly")]
+    [True, True, False]
     """
+    words = read_table("calibration")["archive"]["young"]
     if group:
-        return "young" in group.lower() or name_words(group)[:1] == ["YC"]
-    return re.match(r"(sub-)?y(c|hc|nc|ng)?_?-?\d", name.lower()) is not None
+        return "young" in group.lower() or not {*words}.isdisjoint(name_words(group))
+    return re.match(rf"(SUB-)?(Y|{'|'.join(words)})[_-]?\d", name.upper()) is not None
 
 
 def name_words(text: str) -> list[str]:
