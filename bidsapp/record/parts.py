@@ -112,27 +112,25 @@ def motion_part(
     -------
     Motion
     """
+    present = {number: part for number, part in enumerate(parts) if part is not None}
+    moved = {number: part.parameters for number, part in present.items()}
     order = sorted(
         (float(start), number, index)
-        for number, part in enumerate(parts)
-        if part is not None
+        for number in present
         for index, start in enumerate(starts_s[number])
     )
-    moved = {number: part.parameters for number, part in enumerate(parts) if part is not None}
-    known = [(parts[number], number, index) for _, number, index in order]
-    first = parts[0]
     places = [(number, index) for _, number, index in order]
     return Motion(
         corrected=corrected,
         least_corrected_mm=LEAST_CORRECTED_MM,
-        reference_frame=None if first is None else places.index((0, first.reference)),
+        reference_frame=places.index((0, present[0].reference)) if 0 in present else None,
         pet=tuple(number for number, _ in places),
         frame_start_s=tuple(start for start, _, _ in order),
         frame_duration_s=tuple(float(durations_s[number][index]) for number, index in places),
-        distance_mm=tuple(float(part.distance_mm[i]) for part, _, i in known if part),
+        distance_mm=tuple(float(present[n].distance_mm[i]) for n, i in places),
         translation_mm=tuple(tuple(moved[n][0][i].tolist()) for n, i in places),
         rotation_deg=tuple(tuple(np.degrees(moved[n][1][i]).tolist()) for n, i in places),
-        borrowed=tuple(bool(part.borrowed[i]) for part, _, i in known if part),
+        borrowed=tuple(bool(present[n].borrowed[i]) for n, i in places),
     )
 
 

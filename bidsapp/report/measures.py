@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.core.regions.regional import asymmetry
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.display import display_of
 from bidsapp.io.reading import known_object
@@ -124,8 +125,7 @@ class BothSides:
     @property
     def asymmetry(self) -> float | None:
         """Left minus right over their mean, percent."""
-        left, right = self.left.suvr, self.right.suvr
-        return None if not left or not right else 200 * (left - right) / (left + right)
+        return asymmetry([self.left.suvr, self.right.suvr], [(0, 1)])[0]
 
 
 def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:

@@ -176,16 +176,18 @@ def by_both_positions(
     """
     masks, equation = vois(2), scale.equations.get(scale.main)
     by_position: dict[str, float | None] = {"nmi": None, "model": None}
-    for method in by_position if equation is not None else ():
-        matrix = np.array(by_method[method])
-        means = []
-        for voi in (TARGET, scale.main):
-            points = field.data[masks[voi]].astype(float)
-            uptake = mean_at_points(position_means, transform(matrix, points))
-            known = uptake[np.isfinite(uptake)].astype(np.float64)
-            means.append(float(known.mean()) if known.size else 0.0)
-        if equation is not None and means[1] > 0:
-            by_position[method] = centiloid(means[0] / means[1], equation)
+    if equation is not None:
+        for method in by_position:
+            means = []
+            for voi in (TARGET, scale.main):
+                points = transform(
+                    np.array(by_method[method]), field.data[masks[voi]].astype(float)
+                )
+                uptake = mean_at_points(position_means, points)
+                known = uptake[np.isfinite(uptake)].astype(np.float64)
+                means.append(float(known.mean()) if known.size else 0.0)
+            if means[1] > 0:
+                by_position[method] = centiloid(means[0] / means[1], equation)
     nmi, model = by_position["nmi"], by_position["model"]
     apart = None if nmi is None or model is None else model - nmi
     return RecordPart(

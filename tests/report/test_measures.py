@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from html_page import Page
@@ -11,6 +12,7 @@ from synthetic_records import finished_record, write
 
 from bidsapp.record import read_record
 from bidsapp.report.measures import (
+    Side,
     corrected,
     kinetics,
     regions,
@@ -158,6 +160,8 @@ def test_regions_of_readers_have_sides_and_asymmetry(tmp_path):
     assert (one.name, one.left.suvr, one.right.centiloid) == ("Precuneus", 1.5, 40)
     assert (one.left.z, one.right.z) == (2.5, None)
     assert one.asymmetry == pytest.approx(100 * 0.2 / 1.4)
+    noise = replace(one, left=Side(0.1, None, None), right=Side(-0.1, None, None))
+    assert noise.asymmetry is None  # no uptake on either side
     path = write(tmp_path, finished_record(SCAN, reference_region="pons"), SCAN)
     (one,) = regions_of_readers(tmp_path, read_record(path, tmp_path))
     assert (one.left.suvr, one.left.centiloid) == (1.1, None)

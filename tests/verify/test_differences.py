@@ -14,7 +14,10 @@ from bidsapp.verify.differences import CENTILOIDS, Tolerance, agree, unlike, unl
     [
         ("1.0000000001", 1.0, True),
         (1.00001, 1.0, False),
+        (2000001.5, 2e6, True),
+        (2000002.5, 2e6, False),
         ("n/a", None, True),
+        ("", None, True),
         (None, math.nan, True),
         ("n/a", 0.0, False),
         (0.0, None, False),
@@ -34,10 +37,10 @@ def test_a_centiloid_near_zero_has_an_absolute_tolerance():
 
 
 def test_fields_are_named_where_they_differ():
-    stored = {"a": {"b": [1.0, 2.5]}, "own": 1, "short": [1]}
-    found = {"a": {"b": [1.0, 2.0]}, "new": 3.0, "short": [1, 2]}
+    stored = {"a": {"b": [1.0, 2.5]}, "own": 1, "short": [1], "text": "x"}
+    found = {"a": {"b": [1.0, 2.0]}, "new": 3.0, "short": [1, 2], "text": {"b": 1}}
     assert list(unlike(stored, found)) == [
-        ("a.b[1]", 2.5, 2.0), ("new", None, 3.0), ("short", [1], [1, 2]),
+        ("a.b[1]", 2.5, 2.0), ("new", None, 3.0), ("short", [1], [1, 2]), ("text", "x", {"b": 1}),
     ]  # fmt: skip
 
 
