@@ -78,7 +78,7 @@ def apply(
     from bidsapp.io.nifti import load_volume, read_grid, save_volume
     from bidsapp.record import read_record
     from bidsapp.record.files import dataset_of
-    from bidsapp.record.transforms import Transforms
+    from bidsapp.record.stored import StoredScan
     from bidsapp.steps.spaces import in_space
 
     image, record, output = Path(image), Path(record).absolute(), Path(output)
@@ -99,7 +99,7 @@ def apply(
         )
     try:
         moved = in_space(
-            volume, Transforms(root, scan), space, goal,
+            volume, StoredScan(root, scan), space, goal,
             grid=None if like is None else read_grid(Path(like)), labels=labels,
         )  # fmt: skip
     except CentipetError as error:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bidsapp.bids.derivatives import output_path, outputs
-from bidsapp.bids.entities import parse_entities
+from bidsapp.bids.derivatives import outputs
 from bidsapp.cli.parser import typed
 from bidsapp.cli.quantify import PROG, judged_pairs
 from bidsapp.core.quality import Flag
 from bidsapp.errors import CentipetError, ExitCode, UsageError, error_class
 from bidsapp.io.tsv import read_rows
 from bidsapp.record import ScanRecord, Status, find_records
+from bidsapp.record.stored import StoredScan
 
 
 @dataclass(frozen=True)
@@ -162,22 +162,22 @@ def _last(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _result(record: ScanRecord, out: Path) -> Quantified:
-    entities = {**record.entities}
-    tables = sorted((out / record.path).parent.glob(f"{record.name}_atlas-*_vois.tsv"))
-    images = {key: output_path(out, key, entities) for key in outputs()}
+    scan = StoredScan(out, record)
+    tables = {atlas: scan.path("vois", atlas=atlas) for atlas in record.atlases}
+    images = {key: scan.path(key) for key in outputs()}
     return Quantified(
         suvr=record.suvr,
         centiloid=record.centiloid,
         rescan_interval=record.rescan_interval,
         pib_interval=record.centiloid_interval,
         flags=record.flags,
-        regions={parse_entities(path)["atlas"]: read_rows(path) for path in tables},
+        regions={name: read_rows(path) for name, path in tables.items() if path.is_file()},
         images={
             key: path
             for key, path in images.items()
             if path.name.endswith(".nii.gz") and path.is_file()
         },
-        page=out / f"sub-{entities['sub']}.html",
+        page=out / f"sub-{record.entities['sub']}.html",
         record=record,
         output_dir=out,
     )

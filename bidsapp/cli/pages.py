@@ -16,6 +16,7 @@ from bidsapp.core.parallel import use_threads
 from bidsapp.errors import CentipetError, WorkerLostError
 from bidsapp.execution.workers import dismiss_workers, workers
 from bidsapp.record import ScanRecord, Status, find_records
+from bidsapp.record.stored import StoredScan
 from bidsapp.report.participant import write_page
 from bidsapp.report.visual_read import export_read
 from bidsapp.settings import Settings
@@ -98,7 +99,7 @@ def _write(
     files = [write_page(output_dir, participant)]
     for record in records:
         if visual_read and record.status is Status.OK:
-            images = export_read(output_dir, record)
+            images = export_read(StoredScan(output_dir, record))
             files += [path for image in images for path in (image, sidecar_path(image))]
     person = output_dir / f"sub-{participant}"
     figures = person / "figures"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bidsapp.io.tsv import finite_number, known_rows
-from bidsapp.record import RECORD_SUFFIX, ScanRecord, Status
+from bidsapp.record import ScanRecord, Status
+from bidsapp.record.stored import StoredScan
 
 Values = Mapping[str, float | int | None]
 
@@ -52,7 +53,7 @@ class RegionalTables:
                 column: finite_number(text) for column, text in row.items() if column != "name"
             }
             for atlas in record.atlases
-            for row in _read(self.output_dir, record, atlas)
+            for row in _read(StoredScan(self.output_dir, record), atlas)
             if row.get("name") is not None
         }
 
@@ -81,7 +82,7 @@ def read_tables(
         if record.status is not Status.OK:
             continue
         for atlas in record.atlases:
-            columns, names = _outline(output_dir, record, atlas)
+            columns, names = _outline(StoredScan(output_dir, record), atlas)
             regions.setdefault(atlas, {}).update(dict.fromkeys(names))
             if names:
                 references |= dict.fromkeys(c for c in columns if c.startswith(_REFERENCE_COLUMNS))
@@ -89,10 +90,10 @@ def read_tables(
     return RegionalTables(output_dir, every, tuple(c for c in references if c not in known))
 
 
-def _outline(output_dir: Path, record: ScanRecord, atlas: str) -> tuple[list[str], list[str]]:
+def _outline(scan: StoredScan, atlas: str) -> tuple[list[str], list[str]]:
     """Columns and names of the regions of a table, without its numbers."""
     try:
-        text = _path(output_dir, record, atlas).read_text("utf-8")
+        text = scan.path("vois", atlas=atlas).read_text("utf-8")
     except (OSError, ValueError):
         return [], []
     first, *lines = text.splitlines() or [""]
@@ -104,11 +105,6 @@ def _outline(output_dir: Path, record: ScanRecord, atlas: str) -> tuple[list[str
     return columns, [row[place] for row in cells if len(row) > place]
 
 
-def _path(output_dir: Path, record: ScanRecord, atlas: str) -> Path:
-    stem = record.path.removesuffix(RECORD_SUFFIX)
-    return output_dir / f"{stem}_atlas-{atlas}_vois.tsv"
-
-
-def _read(output_dir: Path, record: ScanRecord, atlas: str) -> list[dict[str, str]]:
-    rows = known_rows(_path(output_dir, record, atlas))
+def _read(scan: StoredScan, atlas: str) -> list[dict[str, str]]:
+    rows = known_rows(scan.path("vois", atlas=atlas))
     return [{key: text for key, text in row.items() if key} for row in rows]

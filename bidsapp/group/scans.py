@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.bids.derivatives import output_path
 from bidsapp.data import read_table
 from bidsapp.group.tables import Row, centiloid_rows
 from bidsapp.io.tsv import write_rows
 from bidsapp.record import ScanRecord, Status, find_records
+from bidsapp.record.stored import StoredScan
 
 _INTERVALS = (
     "rescan_sd", "rescan_low", "rescan_high", "centiloid_sd", "centiloid_low", "centiloid_high",
@@ -71,7 +71,7 @@ def scan_tables(output_dir: Path, records: Sequence[ScanRecord]) -> Table:
     for record, row in _done(records):
         if row["session_id"] is not None:
             sessions.setdefault(row["session_id"], []).append(row)
-        image = output_path(output_dir, "pet_native", record.entities)
+        image = StoredScan(output_dir, record).path("pet_native")
         if image.is_file():
             folder = image.parent.parent
             name = "_".join(folder.relative_to(output_dir).parts)

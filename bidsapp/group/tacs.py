@@ -10,6 +10,7 @@ from bidsapp.bids.entities import join_entities
 from bidsapp.group.tables import scan_columns
 from bidsapp.io.tsv import finite_number, read_rows
 from bidsapp.record import ScanRecord, Status
+from bidsapp.record.stored import StoredScan
 
 _TIMES = ("frame_start", "frame_end")
 
@@ -30,9 +31,9 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
         if record.status is not Status.OK:
             continue
         scan = scan_columns(record) | {"scan": join_entities(record.entities)}
-        for atlas, name in record.tacs.items():
-            activity = _read(output_dir / str(name))
-            suv = _read(output_dir / str(name).replace("_tacs.tsv", "_desc-suv_tacs.tsv"))
+        stored = StoredScan(output_dir, record)
+        for atlas in record.tacs:
+            activity, suv = (_read(stored.path(key, atlas=atlas)) for key in ("tacs", "tacs_suv"))
             regions = (
                 [name for name in activity[0] if name and name not in _TIMES] if activity else []
             )

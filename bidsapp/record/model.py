@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from bidsapp.bids.entities import parse_entities
 from bidsapp.core.anatomy.intensity_model import IntensityModel
 from bidsapp.core.quality import Flag, QualityLevel
 from bidsapp.core.regions.regional import Uptake
@@ -34,6 +35,7 @@ _REPORTING = (
 _OF_TAU, _OF_AMYLOID = ("tau_vois", "tau_calibration"), ("calibration",)
 
 Numbers = Mapping[str, float | None]
+Entities = tuple[tuple[str, str], ...]
 
 
 class Status(StrEnum):
@@ -549,6 +551,11 @@ class ScanRecord(RecordPart):
     def name(self) -> str:
         """``sub-01_ses-02_trc-FBB``: unique in the dataset."""
         return Path(self.path).name.removesuffix(RECORD_SUFFIX)
+
+    @property
+    def t1w_entities(self) -> Entities:
+        """Entities of its T1w; of the scan itself when it never got one."""
+        return tuple((parse_entities(self.t1w_source or "") or self.entities).items())
 
     @property
     def version(self) -> str | None:

@@ -9,18 +9,19 @@ from typing import Any, cast
 
 from bidsapp import __version__
 from bidsapp.bids.derivatives import derivative_uri, output_path, raw_uri
-from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.plan import ScanFailure, ScanPlan, ScanSkip, T1wPlan
 from bidsapp.bids.seals import hashes_of
 from bidsapp.data import REFERENCES
 from bidsapp.record.files import INCOMPLETE, identity, record_path
 from bidsapp.record.model import (
+    RECORD_SUFFIX,
     Provenance,
     RecordPart,
     ScanRecord,
     Status,
     WindowCoverage,
 )
+from bidsapp.record.stored import StoredScan
 from bidsapp.record.tracers import definition_of
 from bidsapp.record.verdicts import judged
 
@@ -162,10 +163,11 @@ def with_leftovers(record: ScanRecord, output_dir: Path) -> ScanRecord:
     -------
     ScanRecord
     """
-    place = output_path(output_dir, "result", record.entities)
-    leftovers = list(place.parent.glob(f"{place.name.removesuffix('_centiloid.json')}_*"))
-    if t1w := parse_entities(record.t1w_source or ""):
-        image = output_path(output_dir, "t1w", t1w)
+    scan = StoredScan(output_dir, record)
+    place = scan.path("result")
+    leftovers = list(place.parent.glob(f"{place.name.removesuffix(RECORD_SUFFIX)}_*"))
+    if record.t1w_source:
+        image = scan.path("t1w")
         leftovers += image.parent.glob(f"{image.name.removesuffix('_desc-preproc_T1w.nii.gz')}_*")
     names = {path.relative_to(output_dir).as_posix() for path in leftovers if path != place}
     outputs = hashes_of(output_dir, sorted(names))

@@ -21,7 +21,7 @@ from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.io.nifti import load_displacements, load_volume, read_frames, read_shape
 from bidsapp.record import ScanRecord, Status
-from bidsapp.record.transforms import file_of, t1w_entities, t1w_to_pet, warp_of
+from bidsapp.record.stored import StoredScan
 from bidsapp.report import pictures
 from bidsapp.report.deformation import deformation
 from bidsapp.report.figure import FULL, Figure, Pixels, title_of
@@ -185,7 +185,7 @@ class FigureMaker:
         list
             Empty when the scan has no T1w, or its T1w never got to the template.
         """
-        mni = self._path(record, "t1w_mni")
+        mni = self._stored(record).path("t1w_mni")
         if record.t1w_source is None or (record.status is not Status.OK and not mni.exists()):
             return []
         return [
@@ -297,8 +297,8 @@ class FigureMaker:
 
     def _coverage(self, record: ScanRecord) -> Figure:
         on = self._anatomy(record)
-        pet = load_volume(self._path(record, "pet_native"), ndim=3)
-        to_t1w = np.linalg.inv(t1w_to_pet(self._output_dir, record)) @ pet.affine
+        pet = load_volume(self._stored(record).path("pet_native"), ndim=3)
+        to_t1w = np.linalg.inv(self._stored(record).t1w_to_pet()) @ pet.affine
         return pictures.field_of_view(on.t1w, on.brain, pet.data.shape, to_t1w)
 
     def _normalisation(self, record: ScanRecord) -> Figure:
@@ -306,18 +306,18 @@ class FigureMaker:
 
     def _tissue(self, record: ScanRecord) -> Figure:
         on = self._anatomy(record)
-        grey, fluid = (load_volume(self._path(record, key), ndim=3) for key in ("gm", "csf"))
+        grey, fluid = (load_volume(self._stored(record).path(key), ndim=3) for key in ("gm", "csf"))
         return pictures.tissue_maps(on.t1w, (grey, on.white, fluid), on.layout)
 
     def _deformation(self, record: ScanRecord) -> Figure:
-        warp = load_displacements(warp_of(self._output_dir, record))
+        warp = load_displacements(self._stored(record).warp)
         return deformation(warp, self._mni_anatomy(record), template_mask(2))
 
     def _viewer(self, record: ScanRecord, detail: Detail, step: float) -> ViewerData:
         display, blocks, spaces = display_of(record.tracer), {}, []
         # a little beyond the scale, so that the value at the cursor is right there as well
         top, scan = 1.5 * display.top, record.name
-        anatomy = "-".join(label for _, label in t1w_entities(record)) or "template"
+        anatomy = "-".join(label for _, label in record.t1w_entities) or "template"
         frame = _mni_frame()
         blocks[f"{scan}-mni"] = measured_block(self._on_mni(record), frame, step, top)
         blocks[f"{anatomy}-mni"] = picture_block(self._mni_anatomy(record), frame, 2.0)
@@ -328,14 +328,14 @@ class FigureMaker:
             on, suvr = self._anatomy(record), self._on_t1w(record)
             if suvr.data.shape != on.brain.data.shape:
                 raise BadDataError(
-                    f"{self._path(record, 'pet_t1w')}: does not lie on the grid of the "
+                    f"{self._stored(record).path('pet_t1w')}: does not lie on the grid of the "
                     "T1w; run the participant level again"
                 )
             frame = ImageFrame.around(on.brain, _MARGIN_MM)
             blocks[f"{scan}-t1w"] = measured_block(suvr, frame, step, top)
             fine = np.prod(frame.shape(1.0)) <= _MOST_VOXELS
             blocks[f"{anatomy}-t1w"] = picture_block(on.t1w, frame, 1.0 if fine else 1.6)
-            warp = template_warp(self._path(record, "warp"))
+            warp = template_warp(self._stored(record).path("warp"))
             vois = [_moved_points(voi, warp) for voi in _outlined_vois().values()]
             blocks[f"{anatomy}-vois"] = scattered_label_block(vois, 0.001, frame, 2.0)
             own = (f"{scan}-t1w", f"{anatomy}-t1w", f"{anatomy}-vois")
@@ -356,10 +356,10 @@ class FigureMaker:
         dict
             Name -> its block, and its ``label`` and the ``top`` of the scale, kBq/ml.
         """
-        path, motion = self._path(record, "pet_dynamic"), record.motion
+        path, motion = self._stored(record).path("pet_dynamic"), record.motion
         if motion is None or not path.is_file() or np.prod(read_shape(path)) > _MOST_VALUES:
             return {}
-        to_pet = t1w_to_pet(self._output_dir, record)
+        to_pet = self._stored(record).t1w_to_pet()
         step = 4.0 if len(motion.frame_start_s) <= 12 else 6.0
         values = [moved(image, to_pet, frame, step) / 1000 for image in read_frames(path)]
         top = round(float(max(np.percentile(shown, 99.5) for shown in values)), 1) or 1.0
@@ -374,22 +374,22 @@ class FigureMaker:
         return blocks
 
     def _on_t1w(self, record: ScanRecord) -> Volume:
-        return self._ratios(self._path(record, "pet_t1w"), mean_cerebellum(record))
+        return self._ratios(self._stored(record).path("pet_t1w"), mean_cerebellum(record))
 
     def _on_mni(self, record: ScanRecord) -> Volume:
-        return self._ratios(self._path(record, "pet_mni"), mean_cerebellum(record))
+        return self._ratios(self._stored(record).path("pet_mni"), mean_cerebellum(record))
 
     def _anatomy(self, record: ScanRecord) -> _Anatomy:
-        return self._heads(*(self._path(record, key) for key in ("t1w", "mask", "wm")))
+        return self._heads(*(self._stored(record).path(key) for key in ("t1w", "mask", "wm")))
 
     def _mni_anatomy(self, record: ScanRecord) -> Volume:
         """T1w in template space, or the template itself for a scan without T1w."""
         if record.t1w_source is None:
             return template(2)
-        return self._heads_mni(self._path(record, "t1w_mni"))
+        return self._heads_mni(self._stored(record).path("t1w_mni"))
 
-    def _path(self, record: ScanRecord, key: str) -> Path:
-        return file_of(self._output_dir, record, key)
+    def _stored(self, record: ScanRecord) -> StoredScan:
+        return StoredScan(self._output_dir, record)
 
     def _drawn(self, name: str, draw: Callable[[], Figure]) -> Item:
         """Draw a figure, or say why it is missing: one lost image must not cost the page."""

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bidsapp.bids.derivatives import output_path, sidecar_path
+from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.core.regions.regional import asymmetry
 from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.display import display_of
 from bidsapp.io.reading import known_object
 from bidsapp.io.tsv import finite_number, known_rows
-from bidsapp.record import RECORD_SUFFIX, ScanRecord
+from bidsapp.record import ScanRecord
+from bidsapp.record.stored import StoredScan
 from bidsapp.report.charts import RegionValue, curves, regional_bars
 from bidsapp.report.figure import Figure, Words
 
@@ -27,31 +28,30 @@ _CURVES = ("ctx", "wc", "cg", "pons")
 PARAMETERS = ("R1", "k2", "BPND", "DVR")
 
 
-def time_and_regions(output_dir: Path, record: ScanRecord) -> Iterator[Figure]:
+def time_and_regions(scan: StoredScan) -> Iterator[Figure]:
     """Charts of the tables of a scan; none for a static scan without a further atlas.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    record : of a scan
+    scan : on disk
 
     Yields
     ------
     Figure
     """
     times = (
-        activity(output_dir, record),
-        *motion(record),
+        activity(scan),
+        *motion(scan.record),
         *(
-            regions(output_dir, record, atlas)
-            for atlas in record.atlases
+            regions(scan, atlas)
+            for atlas in scan.record.atlases
             if atlas != _CENTILOID and re.fullmatch("[A-Za-z0-9]+", atlas)
         ),
     )
     yield from (figure for figure in times if figure is not None)
 
 
-def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
+def regions(scan: StoredScan, atlas: str) -> Figure | None:
     """Uptake by region of an atlas, with z-scores when the run had norms.
 
     Ventricles and regions made of several others are left to the table; those of tau stages are
@@ -59,8 +59,7 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    record : of a scan
+    scan : on disk
     atlas : name of the atlas
 
     Returns
@@ -68,14 +67,14 @@ def regions(output_dir: Path, record: ScanRecord, atlas: str) -> Figure | None:
     Figure or None
         None without the table of the atlas.
     """
-    hidden = _not_uptake(output_dir, atlas, tau=bool(record.scales))
+    hidden = _not_uptake(scan.output_dir, atlas, tau=bool(scan.record.scales))
     measured = [
         RegionValue(row["name"], suvr, finite_number(row.get("z")))
-        for row in _read(output_dir, record, f"atlas-{atlas}_vois")
+        for row in known_rows(scan.path("vois", atlas=atlas))
         if row.get("name") not in (None, *hidden)
         and (suvr := finite_number(row.get("suvr_wc", row.get("suvr")))) is not None
     ]
-    return regional_bars(measured, atlas, display_of(record.tracer).top)
+    return regional_bars(measured, atlas, display_of(scan.record.tracer).top)
 
 
 def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
@@ -128,21 +127,20 @@ class BothSides:
         return asymmetry([self.left.suvr, self.right.suvr], [(0, 1)])[0]
 
 
-def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
+def regions_of_readers(scan: StoredScan) -> list[BothSides]:
     """Uptake of the regions that readers look at, by side; empty for a run without their atlas.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    record : of a scan
+    scan : on disk
 
     Returns
     -------
     list of BothSides
         Empty without the atlas of these regions.
     """
-    table, reference = read_table("display")["regions"], record.reference_region or "wc"
-    rows = _read(output_dir, record, f"atlas-{table['atlas']}_vois")
+    table, reference = read_table("display")["regions"], scan.record.reference_region or "wc"
+    rows = known_rows(scan.path("vois", atlas=table["atlas"]))
     by_name = {row.get("name"): row for row in rows}
 
     def side(name: str) -> Side:
@@ -157,42 +155,40 @@ def regions_of_readers(output_dir: Path, record: ScanRecord) -> list[BothSides]:
     ]
 
 
-def decay_time_min(output_dir: Path, record: ScanRecord) -> float | None:
+def decay_time_min(scan: StoredScan) -> float | None:
     """Minutes after injection to which the mean PET is decay-corrected.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    record : of a scan
+    scan : on disk
 
     Returns
     -------
     float or None
         None when its sidecar does not say so.
     """
-    stored = known_object(sidecar_path(output_path(output_dir, "pet_native", record.entities)))
+    stored = known_object(sidecar_path(scan.path("pet_native")))
     try:
         return float(stored["ImageDecayCorrectionTime"] - stored["InjectionStart"]) / 60
     except (ValueError, LookupError, TypeError):
         return None
 
 
-def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
+def activity(scan: StoredScan) -> Figure | None:
     """Time-activity curves of the Centiloid regions.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset
-    record : of a scan
+    scan : on disk
 
     Returns
     -------
     Figure or None
         None for a static scan.
     """
-    if _CENTILOID not in record.tacs:
+    if _CENTILOID not in scan.record.tacs:
         return None
-    rows = _read(output_dir, record, f"atlas-{_CENTILOID}_tacs")
+    rows = known_rows(scan.path("tacs", atlas=_CENTILOID))
     times = [_middle_min(row) for row in rows]
     if len(times) < 2 or None in times:
         return None
@@ -210,7 +206,7 @@ def activity(output_dir: Path, record: ScanRecord) -> Figure | None:
         lines,
         x_title="minutes after injection",
         y_title="kBq/ml",
-        shaded=record.window_min,
+        shaded=scan.record.window_min,
     )
 
 
@@ -294,10 +290,6 @@ def corrected(record: ScanRecord) -> dict[str, dict[str, float | None]]:
         for method, values in record.pvc.suvr.items()
         if any(value is not None for value in values.values())
     }
-
-
-def _read(output_dir: Path, record: ScanRecord, what: str) -> list[dict[str, str]]:
-    return known_rows(output_dir / f"{record.path.removesuffix(RECORD_SUFFIX)}_{what}.tsv")
 
 
 def _middle_min(row: Mapping[str, str]) -> float | None:

@@ -21,8 +21,9 @@ from bidsapp.io.hashes import file_hash
 from bidsapp.options.option_table import PROCESSING
 from bidsapp.record import ScanRecord, Status, find_records
 from bidsapp.record.about import age_of, dose_of, reconstruction_of, scanner_of, sex_of
+from bidsapp.record.model import Entities
+from bidsapp.record.stored import StoredScan
 from bidsapp.record.tracers import tracer_title
-from bidsapp.record.transforms import Entities, t1w_entities
 from bidsapp.record.verdicts import by_weight, is_doubtful
 from bidsapp.report import charts
 from bidsapp.report.evidence import (
@@ -222,8 +223,8 @@ def write_page(output_dir: Path, participant: str) -> Path:
     scans: list[ScanView] = []
     anatomy: dict[Entities, tuple[str, list[Item]]] = {}
     for record in records:
-        t1w = t1w_entities(record)
-        scan, items = _view(output_dir, evidence, record, levels[0], with_t1w=t1w not in anatomy)
+        t1w, stored = record.t1w_entities, StoredScan(output_dir, record)
+        scan, items = _view(stored, evidence, levels[0], with_t1w=t1w not in anatomy)
         if items:
             anatomy[t1w] = (Path(record.t1w_source or "").name, items)
         scans.append(scan)
@@ -279,9 +280,10 @@ def _all_of(*works: Callable[[], Any]) -> list[Any]:
 
 
 def _view(
-    output_dir: Path, evidence: FigureMaker, record: ScanRecord, detail: Detail, *, with_t1w: bool
+    scan: StoredScan, evidence: FigureMaker, detail: Detail, *, with_t1w: bool
 ) -> tuple[ScanView, list[Item]]:
     """What is to be seen of a scan, and the figures of its T1w."""
+    record = scan.record
     of_t1w = partial(evidence.of_t1w, record) if with_t1w else list
     if record.status is not Status.OK:
         return ScanView(record), of_t1w()
@@ -298,9 +300,9 @@ def _view(
         viewer=viewer,
         glance=glance,
         pattern=pattern,
-        charts=tuple(time_and_regions(output_dir, record)),
-        sides=tuple(regions_of_readers(output_dir, record)),
-        decay_min=decay_time_min(output_dir, record),
+        charts=tuple(time_and_regions(scan)),
+        sides=tuple(regions_of_readers(scan)),
+        decay_min=decay_time_min(scan),
     )
     return view, items
 

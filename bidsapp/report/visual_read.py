@@ -24,7 +24,7 @@ from bidsapp.data.display import colours_in_words, display_of
 from bidsapp.io.atomic import write_json
 from bidsapp.io.nifti import load_volume, save_volume
 from bidsapp.record import ScanRecord
-from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
+from bidsapp.record.stored import StoredScan
 from bidsapp.report.evidence import FigureMaker, mean_cerebellum, template_warp
 
 _LOW_MM, _HIGH_MM = (-100, -130, -90), (100, 110, 110)
@@ -48,13 +48,12 @@ def read_grid(step_mm: int) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), affine)
 
 
-def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
+def export_read(scan: StoredScan) -> list[Path]:
     """Write the images for the visual read of a finished scan.
 
     Parameters
     ----------
-    output_dir : root of the derivative dataset, the only input
-    record : of the scan
+    scan : with a result
 
     Returns
     -------
@@ -68,9 +67,9 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     StorageError
         An image cannot be written.
     """
+    record, output_dir, native = scan.record, scan.output_dir, scan.path("pet_native")
     mean = mean_cerebellum(record)
-    to_t1w, to_pet = _turn(output_dir, record)
-    native = file_of(output_dir, record, "pet_native")
+    to_t1w, to_pet = _turn(scan)
     pet = load_volume(native, ndim=3)
     suvr = _resampled(pet, to_pet, _PET_STEP_MM) / np.float32(mean)
     display = display_of(record.tracer)
@@ -88,26 +87,22 @@ def export_read(output_dir: Path, record: ScanRecord) -> list[Path]:
     }
     grid = read_grid(_PET_STEP_MM)
     image = Volume(suvr, grid.affine)
-    written = [
-        _save(output_dir, "read_pet", record, image, content, (0.0, scale.top)),
-    ]
+    written = [_save(scan, "read_pet", image, content, (0.0, scale.top))]
     if to_t1w is not None:
-        source = file_of(output_dir, record, "t1w")
+        source = scan.path("t1w")
         turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
         image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
         content = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
-        written.append(_save(output_dir, "read_t1w", record, image, content, None))
+        written.append(_save(scan, "read_t1w", image, content, None))
     return written
 
 
-def _turn(
-    output_dir: Path, record: ScanRecord
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+def _turn(scan: StoredScan) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Rigid transforms from the turned head to the T1w, None without one, and to the PET."""
-    turn = _rigid(warp_of(output_dir, record))
-    if record.t1w_source is None:
+    turn = _rigid(scan.warp)
+    if scan.record.t1w_source is None:
         return None, turn
-    return turn, t1w_to_pet(output_dir, record) @ turn
+    return turn, scan.t1w_to_pet() @ turn
 
 
 def _rigid(warp: Path) -> NDArray[np.float64]:
@@ -128,18 +123,17 @@ def _resampled(volume: Volume, to_image: NDArray[np.float64], step_mm: int) -> N
 
 
 def _save(
-    output_dir: Path,
+    scan: StoredScan,
     key: str,
-    record: ScanRecord,
     image: Volume,
     about: Mapping[str, Any],
     shown: tuple[float, float] | None,
 ) -> Path:
-    path = file_of(output_dir, record, key)
+    path = scan.path(key)
     save_volume(path, image, dtype=np.float32, shown=shown)
     content = {"Description": outputs()[key].description, **about}
-    content["SpatialReference"] = derivative_uri(path, output_dir)
-    content["CentiPET"] = _made_by(record, ("t1w",) if key == "read_t1w" else ("pet", "t1w"))
+    content["SpatialReference"] = derivative_uri(path, scan.output_dir)
+    content["CentiPET"] = _made_by(scan.record, ("t1w",) if key == "read_t1w" else ("pet", "t1w"))
     write_json(sidecar_path(path), content)
     return path
 

@@ -24,7 +24,7 @@ from bidsapp.data.atlases import chosen_atlases
 from bidsapp.io.nifti import read_frames
 from bidsapp.verify.differences import How, Tolerance, agree
 from bidsapp.verify.file_hashes import Findings
-from bidsapp.verify.numbers import StoredScan, read_rows, with_holes
+from bidsapp.verify.numbers import FinishedScan, read_rows, with_holes
 
 _TIMES = ("frame_start", "frame_end")
 _STILL, _MOVED = Tolerance(1e-4), 0.05
@@ -32,7 +32,7 @@ _FLOOR, _MOVED_FLOOR = 1e-4, 0.03  # of the largest activity of a curve
 _LEAST_ML = 2.0  # smaller regions change too much by a second interpolation
 
 
-def check_curves(scan: StoredScan, findings: Findings) -> None:
+def check_curves(scan: FinishedScan, findings: Findings) -> None:
     """Compare the curves of every atlas with the dynamic image, those as SUV with the curves.
 
     Parameters
@@ -70,7 +70,7 @@ def check_curves(scan: StoredScan, findings: Findings) -> None:
 
 def _compare(
     name: str,
-    scan: StoredScan,
+    scan: FinishedScan,
     curves: Mapping[str, NDArray[np.float64]],
     large: Mapping[str, bool],
     still: NDArray[np.bool_],
@@ -99,7 +99,7 @@ def _compare(
 
 
 def _compare_suv(
-    name: str, stored: Sequence[Mapping[str, Any]], scan: StoredScan, findings: Findings
+    name: str, stored: Sequence[Mapping[str, Any]], scan: FinishedScan, findings: Findings
 ) -> None:
     """Standardised uptake values are the curves times one number."""
     other = name.replace("_tacs.tsv", "_desc-suv_tacs.tsv")
@@ -122,7 +122,7 @@ def _compare_suv(
             findings.differ(other, where, suv, factor * float(activity or 0), f"by {name}")
 
 
-def _still(scan: StoredScan, count: int) -> NDArray[np.bool_]:
+def _still(scan: FinishedScan, count: int) -> NDArray[np.bool_]:
     """Which frames are in the dynamic image as they were scanned."""
     if scan.name("motion") not in scan.outputs:
         return np.ones(count, bool)

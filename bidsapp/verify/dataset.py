@@ -22,7 +22,7 @@ from bidsapp.verify.curves import check_curves
 from bidsapp.verify.differences import How
 from bidsapp.verify.file_hashes import Findings, check_hashes, foreign, read_sealed
 from bidsapp.verify.group_tables import check_group_tables, check_scan_tables, group_options
-from bidsapp.verify.numbers import StoredScan, check_numbers
+from bidsapp.verify.numbers import FinishedScan, check_numbers
 
 _GROUP_MANIFEST = "group_manifest.json"
 _DESCRIPTION = "dataset_description.json"
@@ -109,7 +109,7 @@ def check_scan(output_dir: Path, path: str, quick: bool = False) -> Findings:
         return findings
     other_form = "cannot be derived again, a field has another form"
     with _telling(path, other_form, findings, output_dir), using_tracers_of([record]):
-        scan, notes = StoredScan.of(output_dir, record)
+        scan, notes = FinishedScan.of(output_dir, record)
         findings.notes += notes
         check_numbers(scan, findings)
         check_curves(scan, findings)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp import __version__
+from bidsapp.bids.entities import parse_entities
 from bidsapp.core.grid.resample import itk_affine_text
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import Equation
@@ -23,12 +24,12 @@ from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import BadDataError
 from bidsapp.io import tsv
 from bidsapp.io.nifti import load_displacements, load_volume
-from bidsapp.record import RECORD_SUFFIX, ScanRecord
+from bidsapp.record import ScanRecord
 from bidsapp.record.codec import plain
 from bidsapp.record.parts import scale_part
-from bidsapp.record.transforms import file_of, t1w_to_pet, warp_of
+from bidsapp.record.stored import StoredScan
 from bidsapp.record.verdicts import is_doubtful, judged
-from bidsapp.settings import Processing
+from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.steps.measuring import measure_atlases, template_space, tissues_at
 from bidsapp.steps.quantifying import Quantification, quantified
 from bidsapp.verify.differences import (
@@ -54,22 +55,18 @@ _VOXEL = Tolerance(2e-6, 1e-6)  # float32
 
 
 @dataclass(frozen=True)
-class StoredScan:
+class FinishedScan(StoredScan):
     """A scan with a result, on disk.
 
     Attributes
     ----------
-    output_dir : root of the dataset
-    record : its record
     processing : its options, as far as the package alone has what they name
     """
 
-    output_dir: Path
-    record: ScanRecord
     processing: Processing
 
     @classmethod
-    def of(cls, output_dir: Path, record: ScanRecord) -> tuple[StoredScan, list[str]]:
+    def of(cls, output_dir: Path, record: ScanRecord) -> tuple[FinishedScan, list[str]]:
         """A scan, and what of it needs files of the user: sentences.
 
         Parameters
@@ -79,7 +76,7 @@ class StoredScan:
 
         Returns
         -------
-        (StoredScan, list of str)
+        (FinishedScan, list of str)
         """
         processing, notes = known_options(record.own_parameters, record.path)
         return cls(output_dir, record, processing), notes
@@ -104,47 +101,6 @@ class StoredScan:
         """Equations for the regions of atlases, by reference region."""
         return self.pipeline.regional.scale().equations
 
-    def path(self, key: str) -> Path:
-        """A file of the PET or its T1w by its key in the table of outputs.
-
-        Parameters
-        ----------
-        key : of the table of outputs
-
-        Returns
-        -------
-        Path
-        """
-        return file_of(self.output_dir, self.record, key)
-
-    def name(self, key: str) -> str:
-        """The same relative to the dataset.
-
-        Parameters
-        ----------
-        key : of the table of outputs
-
-        Returns
-        -------
-        str
-        """
-        return self.path(key).relative_to(self.output_dir).as_posix()
-
-    def table(self, atlas: str, space: str = "") -> str:
-        """Name of an atlas table.
-
-        Parameters
-        ----------
-        atlas : name
-        space : as ``_space-T1w``, empty for the template
-
-        Returns
-        -------
-        str
-        """
-        stem = self.record.path.removesuffix(RECORD_SUFFIX)
-        return f"{stem}{space}_atlas-{atlas}_vois.tsv"
-
     def field(self) -> NDArray[np.float64]:
         """T1w (or PET) world coordinate of every voxel of the 2 mm MNI grid, RAS mm.
 
@@ -153,7 +109,7 @@ class StoredScan:
         ndarray
             Shape (X, Y, Z, 3).
         """
-        warp = load_displacements(warp_of(self.output_dir, self.record))
+        warp = load_displacements(self.warp)
         return mni_grid(2).world() + warp.data
 
     def position(self) -> NDArray[np.float64]:
@@ -163,12 +119,10 @@ class StoredScan:
         -------
         ndarray
         """
-        if self.normalisation == "pet":
-            return np.eye(4)
-        return t1w_to_pet(self.output_dir, self.record)
+        return np.eye(4) if self.normalisation == "pet" else self.t1w_to_pet()
 
 
-def check_numbers(scan: StoredScan, findings: Findings) -> None:
+def check_numbers(scan: FinishedScan, findings: Findings) -> None:
     """Recompute everything that the files of a scan allow; report differences.
 
     What has no images to be derived from, or would need the registrations again, is checked by its
@@ -187,7 +141,7 @@ def check_numbers(scan: StoredScan, findings: Findings) -> None:
         _check_position(scan, findings)
 
 
-def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
+def _check_record(scan: FinishedScan, pet: Volume, findings: Findings) -> None:
     """VOI statistics, SUVRs, Centiloids and how sure they are, verdicts, volume of the brain."""
     record, name, code = scan.record, scan.record.path, scan.record.tracer or ""
     other_way = bool(record.centiloid_suvr) or scan.processing.voi_mm != 2
@@ -236,7 +190,7 @@ def _check_record(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     findings.files[name] = How.NUMBERS
 
 
-def _of_image(again: Mapping[str, Any], scan: StoredScan, way: Processing) -> dict[str, Any]:
+def _of_image(again: Mapping[str, Any], scan: FinishedScan, way: Processing) -> dict[str, Any]:
     """What the image on disk tells of a scan whose SUVRs or Centiloid were measured in another."""
     plain_pet = way.smooth_fwhm_mm is None and way.target_resolution_mm is None
     again_of = {} if scan.processing.voi_mm != 2 else {key: again[key] for key in ("suvr", "voi")}
@@ -255,7 +209,7 @@ def _by_own_line(record: ScanRecord) -> dict[str, Any]:
     return {"centiloid": line.slope * ratio + line.intercept}
 
 
-def _check_brain(scan: StoredScan, findings: Findings) -> None:
+def _check_brain(scan: FinishedScan, findings: Findings) -> None:
     if scan.normalisation == "pet" or "brain_ml" not in scan.record.qc:
         return
     mask = load_volume(scan.path("mask"))
@@ -264,7 +218,7 @@ def _check_brain(scan: StoredScan, findings: Findings) -> None:
     findings.compare(scan.record.path, apart, "by the brain mask")
 
 
-def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
+def _check_tables(scan: FinishedScan, pet: Volume, findings: Findings) -> None:
     """Atlas tables on the template."""
     processing = scan.processing
     space = template_space(_tissues(scan))
@@ -276,7 +230,7 @@ def _check_tables(scan: StoredScan, pet: Volume, findings: Findings) -> None:
     )
     tolerances = _tolerances(processing)
     for atlas in whole.columns:
-        name = scan.table(atlas)
+        name = scan.name("vois", atlas=atlas)
         if name not in scan.outputs:
             continue
         stored = read_rows(scan.output_dir / name)
@@ -307,7 +261,7 @@ def _rows(
     return rows
 
 
-def _tissues(scan: StoredScan) -> dict[str, NDArray[np.float32]]:
+def _tissues(scan: FinishedScan) -> dict[str, NDArray[np.float32]]:
     """Tissue probabilities of the person on the template."""
     if scan.normalisation == "pet":
         return {}
@@ -325,15 +279,14 @@ def _tolerances(processing: Processing) -> dict[str, Tolerance]:
     return columns
 
 
-def _check_ratios(scan: StoredScan, findings: Findings) -> None:
+def _check_ratios(scan: FinishedScan, findings: Findings) -> None:
     """Ratio and Centiloid images, voxel by voxel, in every space."""
     pets: dict[str, Volume] = {}
     for name in scan.outputs:
         if (kind := _RATIO.search(name)) is None:
             continue
         pet = _RATIO.sub("_desc-preproc_pet.nii.gz", name)
-        space = re.search(r"_space-[A-Za-z0-9]+(?=_)", name)
-        mean = _reference_mean(scan, kind[2], space[0] if space else "_space-pet")
+        mean = _reference_mean(scan, kind[2], parse_entities(name).get("space", "pet"))
         line = scan.record.equation
         if mean is None or pet not in scan.outputs:
             continue
@@ -351,7 +304,7 @@ def _check_ratios(scan: StoredScan, findings: Findings) -> None:
         _compare_voxels(scan.output_dir / name, name, expected, pets[pet].data == 0, findings)
 
 
-def _own(scan: StoredScan) -> set[str]:
+def _own(scan: FinishedScan) -> set[str]:
     """Options of the record that name files of the user."""
     parameters = scan.record.own_parameters
     files = ("calibration", "norms", "tau_vois", "tau_calibration")
@@ -379,12 +332,12 @@ def _compare_voxels(
     findings.files[name] = How.NUMBERS
 
 
-def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | None:
+def _reference_mean(scan: FinishedScan, reference: str, space: str) -> float | None:
     """Mean uptake of a reference region in a space, from the tables of the scan."""
-    if space.startswith("_space-MNI"):
+    if space == TEMPLATE_SPACE:
         stored = scan.record.reference_uptake.get(reference)
         return scan.record.uptake(reference) if stored is None else stored.mean
-    name = scan.table("Centiloid", space)
+    name = scan.name("vois", atlas="Centiloid", space=space)
     if name not in scan.outputs:
         return None
     first = next(iter(read_rows(scan.output_dir / name)), {})
@@ -394,7 +347,7 @@ def _reference_mean(scan: StoredScan, reference: str, space: str) -> float | Non
         return None
 
 
-def _check_position(scan: StoredScan, findings: Findings) -> None:
+def _check_position(scan: FinishedScan, findings: Findings) -> None:
     """The transforms as ITK text say what the JSON says."""
     matrix = scan.position()
     for key, moving in (("xfm", np.linalg.inv(matrix)), ("xfm_inverse", matrix)):

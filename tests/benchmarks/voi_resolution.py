@@ -19,14 +19,14 @@ from bidsapp.data import REFERENCES, mni_grid
 from bidsapp.io.nifti import load_volume
 from bidsapp.record import find_records
 from bidsapp.steps.quantifying import fine_image, volumes
-from bidsapp.verify.numbers import StoredScan
+from bidsapp.verify.numbers import FinishedScan
 
 
 def main(output_dir: Path) -> None:
     """Print a row per scan and reference region."""
     print("scan", "reference", "suvr_2mm", "suvr_1mm", "percent", "centiloid_difference", sep="\t")
     for record in find_records(output_dir):
-        scan, _ = StoredScan.of(output_dir, record)
+        scan, _ = FinishedScan.of(output_dir, record)
         pet = load_volume(scan.path("pet_native"))
         field = Volume(scan.field(), mni_grid(2).affine)
         image = fine_image([PositionMean(pet, 1.0, np.eye(4))], field, scan.position())

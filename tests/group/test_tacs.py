@@ -6,6 +6,7 @@ from bidsapp.data import read_table
 from bidsapp.group.tacs import tac_rows
 from bidsapp.record import Status
 from bidsapp.record.stages import empty_record
+from bidsapp.record.stored import StoredScan
 
 TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30.0\tn/a\n"
 
@@ -14,12 +15,13 @@ TABLE = "frame_start\tframe_end\tctx\twc\n0.0\t60.0\t10.0\t20.0\n60.0\t300.0\t30
 def scan_with_curves(tmp_path):
     def make(status=Status.OK, text=TABLE, suv=None, **entities):
         labels = {"sub": "1", "trc": "FBB", **entities}
-        stem = "_".join(f"{key}-{value}" for key, value in labels.items())
-        name = f"{stem}_atlas-Centiloid_tacs.tsv"
-        (tmp_path / name).write_text(text)
-        if suv:
-            (tmp_path / name.replace("_tacs", "_desc-suv_tacs")).write_text(suv)
-        return empty_record(labels, status=status, tracer="FBB", tacs={"Centiloid": name})
+        record = empty_record(labels, status=status, tracer="FBB", tacs={"Centiloid": "of it.tsv"})
+        for key, content in {"tacs": text, "tacs_suv": suv}.items():
+            if content is not None:
+                path = StoredScan(tmp_path, record).path(key, atlas="Centiloid")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+        return record
 
     return make
 

@@ -11,6 +11,7 @@ from html_page import Page
 from synthetic_records import finished_record, write
 
 from bidsapp.record import read_record
+from bidsapp.record.stored import StoredScan
 from bidsapp.report.measures import (
     Side,
     corrected,
@@ -38,7 +39,7 @@ def charts(folder, tables, **changes):
     path = write(folder, finished_record(SCAN, **changes), SCAN)
     for name, text in tables.items():
         path.with_name(f"sub-01_trc-FBB_{name}.tsv").write_text(text)
-    found = list(time_and_regions(folder, read_record(path, folder)))
+    found = list(time_and_regions(StoredScan(folder, read_record(path, folder))))
     return {figure.name: figure for figure in found}
 
 
@@ -156,14 +157,14 @@ def test_regions_of_readers_have_sides_and_asymmetry(tmp_path):
     path = write(tmp_path, finished_record(SCAN), SCAN)
     table = path.with_name("sub-01_trc-FBB_atlas-DesikanKilliany_vois.tsv")
     table.write_text("\n".join(rows) + "\n")
-    (one,) = regions_of_readers(tmp_path, read_record(path, tmp_path))
+    (one,) = regions_of_readers(StoredScan(tmp_path, read_record(path, tmp_path)))
     assert (one.name, one.left.suvr, one.right.centiloid) == ("Precuneus", 1.5, 40)
     assert (one.left.z, one.right.z) == (2.5, None)
     assert one.asymmetry == pytest.approx(100 * 0.2 / 1.4)
     noise = replace(one, left=Side(0.1, None, None), right=Side(-0.1, None, None))
     assert noise.asymmetry is None  # no uptake on either side
     path = write(tmp_path, finished_record(SCAN, reference_region="pons"), SCAN)
-    (one,) = regions_of_readers(tmp_path, read_record(path, tmp_path))
+    (one,) = regions_of_readers(StoredScan(tmp_path, read_record(path, tmp_path)))
     assert (one.left.suvr, one.left.centiloid) == (1.1, None)
 
 
@@ -177,6 +178,6 @@ def test_bars_leave_out_ventricles_and_what_is_made_of_others(tmp_path):
         path = write(tmp_path, finished_record(SCAN, scales=scales), SCAN)
         table = path.with_name("sub-01_trc-FBB_atlas-Own_vois.tsv")
         table.write_text("\n".join(rows) + "\n")
-        text = regions(tmp_path, read_record(path, tmp_path), "Own").standalone()
+        text = regions(StoredScan(tmp_path, read_record(path, tmp_path)), "Own").standalone()
         names = ("cortex", "lateral-v", "braak1", "lobe")
         assert {name for name in names if f">{name}<" in text} == shown

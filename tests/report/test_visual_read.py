@@ -20,6 +20,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError, NoInputError
 from bidsapp.io.nifti import load_displacements, save_displacements, save_volume
 from bidsapp.record import read_record
+from bidsapp.record.stored import StoredScan
 from bidsapp.report.visual_read import export_read, read_grid
 
 TILT = rigid_matrix([6, -9, 12, 0.2, -0.15, 0.3])  # template world -> T1w world
@@ -41,15 +42,14 @@ def tilted(tmp_path_factory):
     xfm = sidecar_path(output_path(tmp_path, "xfm", SCAN))
     xfm.write_text(json.dumps({"T1wToPet": MOVE.tolist()}))
     path = write(tmp_path, finished_record(SCAN, suvr_wc=1.8), SCAN)
-    return tmp_path, read_record(path, tmp_path)
+    return StoredScan(tmp_path, read_record(path, tmp_path))
 
 
 @pytest.mark.slow
 def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
-    folder, record = tilted
-    pet, t1w = export_read(folder, record)
+    pet, t1w = export_read(tilted)
     first = pet.read_bytes()
-    assert export_read(folder, record)[0].read_bytes() == first
+    assert export_read(tilted)[0].read_bytes() == first
     image = nib.load(pet)
     assert image.shape == read_grid(2).shape and nib.aff2axcodes(image.affine) == ("R", "A", "S")
     assert np.array_equal(image.affine, read_grid(2).affine)
@@ -75,20 +75,18 @@ def test_the_head_lies_as_the_template_and_the_scale_is_the_tracers(tilted):
 
 
 def test_a_lost_or_foreign_warp_is_a_sentence(tilted, tmp_path):
-    folder, record = tmp_path, tilted[1]
-    shutil.copytree(tilted[0], folder, dirs_exist_ok=True)
-    warp = output_path(folder, "warp", SCAN)
-    save_volume(warp, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
+    shutil.copytree(tilted.output_dir, tmp_path, dirs_exist_ok=True)
+    scan = StoredScan(tmp_path, tilted.record)
+    save_volume(scan.warp, Volume(np.ones((4, 4, 4), np.float32), np.eye(4)))
     with pytest.raises(BadDataError, match="not a displacement field"):
-        export_read(folder, record)
-    warp.unlink()
+        export_read(scan)
+    scan.warp.unlink()
     with pytest.raises(NoInputError, match="no such image"):
-        export_read(folder, record)
+        export_read(scan)
 
 
 def test_displacements_come_back_as_they_were_written(tilted):
-    folder, _ = tilted
-    field = load_displacements(output_path(folder, "warp", SCAN))
+    field = load_displacements(tilted.warp)
     assert field.data.shape == (91, 109, 91, 3)
 
 

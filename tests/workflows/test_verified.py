@@ -20,7 +20,7 @@ from bidsapp.verify.curves import check_curves
 from bidsapp.verify.dataset import check_scan
 from bidsapp.verify.differences import How
 from bidsapp.verify.file_hashes import Findings
-from bidsapp.verify.numbers import StoredScan, check_numbers
+from bidsapp.verify.numbers import FinishedScan, check_numbers
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def derived_again(out: Path, changed: dict[str, Any] | None = None) -> Findings:
         json.loads((out / f"{FBB}_centiloid.json").read_text()) if changed is None else changed
     )
     found = Findings()
-    scan, notes = StoredScan.of(out, record_from_json(content, f"{FBB}_centiloid.json"))
+    scan, notes = FinishedScan.of(out, record_from_json(content, f"{FBB}_centiloid.json"))
     assert notes == []
     check_numbers(scan, found)
     check_curves(scan, found)
