@@ -118,20 +118,31 @@ class DicomInput:
 
 @dataclass(frozen=True)
 class AtlasChoice:
-    """An atlas: of the package by its name, from a file, or a parcellation of every participant.
-
-    ``own`` stands for one file per participant: a pattern (``--atlas``), or the folder of the
-    ``program`` that made them (``--derivatives``). The plan of a scan has an ``image`` instead.
-    """
+    """An atlas of the package, by its name."""
 
     name: str
-    image: Path | None = None
+
+
+@dataclass(frozen=True)
+class AtlasFile(AtlasChoice):
+    """An atlas from a file: of the user, or the parcellation of one participant."""
+
+    image: Path
     table: Path | None = None
     space: str | None = None  # None: as the name of the image says
-    own: Path | None = None
     program: str | None = None  # whose names the labels have
     erode_mm: float | None = None  # margin of every region that is not measured
-    digest: str | None = None  # of an image in place of ``own``
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParcellationChoice(AtlasChoice):
+    """A parcellation of every participant: what is measured is the `AtlasFile` of each."""
+
+    table: Path | None = None
+    space: str = "T1w"
+    own: Path  # pattern of the files (--atlas), or folder of the program (--derivatives)
+    program: str | None = None
+    erode_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,9 @@ class Processing:
     voi_mm: int = 2  # --voi-resolution, grid of the Centiloid volumes
     psf_mm: tuple[float, float, float] | None = None  # --psf, resolution along the voxel axes
     atlases: tuple[AtlasChoice, ...] = (AtlasChoice("Centiloid"), AtlasChoice("DesikanKilliany"))
-    derivatives: tuple[AtlasChoice, ...] = ()  # --derivatives, parcellations of other programs
+    derivatives: tuple[
+        ParcellationChoice | AtlasFile, ...
+    ] = ()  # --derivatives, parcellations of other programs
     reference_regions: tuple[ReferenceChoice, ...] = ()  # besides the four of the Centiloid project
     voi_spaces: tuple[str, ...] = (TEMPLATE_SPACE,)  # --output-spaces; also T1w, pet
     voi_threshold: float | None = None  # of probability maps, None: fractional voxels

@@ -22,7 +22,13 @@ from bidsapp.io.atomic import write_text
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line
-from bidsapp.settings import TEMPLATE_REFERENCE, TEMPLATE_SPACE, AtlasChoice
+from bidsapp.settings import (
+    TEMPLATE_REFERENCE,
+    TEMPLATE_SPACE,
+    AtlasChoice,
+    AtlasFile,
+    ParcellationChoice,
+)
 
 
 def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bool) -> None:
@@ -31,21 +37,16 @@ def write_atlases(output_dir: Path, choices: Iterable[AtlasChoice], *, masks: bo
     Parameters
     ----------
     output_dir : root of the derivatives
-    choices : atlases by name or file
+    choices : of the run
     masks : whether the run writes the regions of every scan
     """
     for choice in choices:
-        if choice.own is not None:
-            if masks:
-                path = output_dir / f"atlas-{choice.name}_description.json"
-                write_text(path, sealed(_own_description(choice)))
+        if not isinstance(choice, AtlasFile | ParcellationChoice):
+            _write_regions(output_dir, atlas(choice))
+        elif not masks:
             continue
-        shipped = atlas(choice)
-        if choice.image is None:
-            _write_regions(output_dir, shipped)
-        if choice.image is None or masks:
-            path = output_dir / f"atlas-{choice.name}_description.json"
-            write_text(path, sealed(_description(choice, shipped)))
+        path = output_dir / f"atlas-{choice.name}_description.json"
+        write_text(path, sealed(_description(choice)))
 
 
 def _write_regions(output_dir: Path, parcellation: Atlas) -> None:
@@ -85,18 +86,23 @@ def _tells(path: Path, content: dict[str, Any]) -> bool:
         return False
 
 
-def _own_description(choice: AtlasChoice) -> dict[str, Any]:
-    """Of parcellations whose regions are those of every participant."""
-    made = "given by the user" if choice.program is None else f"made by {choice.program}"
-    return {
-        "Name": choice.name,
-        "License": f"unknown: {made}",
-        "DerivedFrom": f"a parcellation of every participant, {made}",
-    }
-
-
-def _description(choice: AtlasChoice, parcellation: Atlas) -> dict[str, Any]:
-    if choice.image is None:
+def _description(choice: AtlasChoice) -> dict[str, Any]:
+    """Of an atlas; its regions only where everybody has the same."""
+    if isinstance(choice, ParcellationChoice):
+        made = "given by the user" if choice.program is None else f"made by {choice.program}"
+        return {
+            "Name": choice.name,
+            "License": f"unknown: {made}",
+            "DerivedFrom": f"a parcellation of every participant, {made}",
+        }
+    parcellation, about = atlas(choice), dict[str, Any]()
+    if isinstance(choice, AtlasFile):
+        about = {
+            "Name": choice.name,
+            "License": "unknown: given by the user",
+            "DerivedFrom": f"{choice.image.name}, {file_hash(choice.image)}",
+        }
+    else:
         entry = read_table("atlases")[choice.name]
         reference = read_table("references")[entry["reference"]]
         about = {
@@ -104,12 +110,6 @@ def _description(choice: AtlasChoice, parcellation: Atlas) -> dict[str, Any]:
             "License": entry["license"],
             "ReferencesAndLinks": [f"{reference['full']} doi:{reference['doi']}"],
             "DerivedFrom": f"{entry['package']}, drawn in {entry['space']}",
-        }
-    else:
-        about = {
-            "Name": choice.name,
-            "License": "unknown: given by the user",
-            "DerivedFrom": f"{choice.image.name}, {file_hash(choice.image)}",
         }
     return about | {
         "SampledOn": "MNI152NLin6Asym, 2 mm, the grid of the GAAIN volumes of interest",

@@ -13,7 +13,9 @@ from bidsapp.options.option_table import OPTIONS, PROCESSING
 from bidsapp.settings import (
     TEMPLATE_SPACE,
     AtlasChoice,
+    AtlasFile,
     Filters,
+    ParcellationChoice,
     Processing,
     ReferenceChoice,
     StudyOptions,
@@ -109,20 +111,22 @@ def _words(value: Any) -> Iterable[str]:
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, AtlasChoice):
-        if value.program is not None and value.own is not None:
-            return f"{value.program}={','.join([value.own.name, *_erode(value)])}"
-        files = [p.name for p in (value.image or value.own, value.table) if p is not None]
+    if isinstance(value, ParcellationChoice) and value.program is not None:
+        return f"{value.program}={','.join([value.own.name, *_erode(value)])}"
+    if isinstance(value, AtlasFile | ParcellationChoice):
+        image = value.image if isinstance(value, AtlasFile) else value.own
+        files = [path.name for path in (image, value.table) if path is not None]
         space = [] if value.space is None else [f"space={value.space}"]
-        words = [*files, *space, *_erode(value)]
-        return value.name if not files else f"{value.name}={','.join(words)}"
+        return f"{value.name}={','.join([*files, *space, *_erode(value)])}"
+    if isinstance(value, AtlasChoice):
+        return value.name
     if isinstance(value, ReferenceChoice):
         made_of = _made_of(value)
         return value.name if made_of is None else f"{value.name}={made_of}"
     return value.name if isinstance(value, Path) else str(value)
 
 
-def _erode(value: AtlasChoice | ReferenceChoice) -> list[str]:
+def _erode(value: AtlasFile | ParcellationChoice | ReferenceChoice) -> list[str]:
     return [] if value.erode_mm is None else [f"erode={value.erode_mm:g}"]
 
 

@@ -14,7 +14,7 @@ from bidsapp.bids.plan import ScanPlan, T1wPlan
 from bidsapp.data import read_table
 from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.plain import some
-from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.settings import AtlasFile, ParcellationChoice, Processing
 
 _SHOWN = 3
 
@@ -25,7 +25,7 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     Parameters
     ----------
     scan : with its T1w
-    processing : ``atlases`` and ``derivatives`` with ``own``
+    processing : ``atlases`` and ``derivatives``
 
     Returns
     -------
@@ -34,12 +34,13 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     wanted = _wanted(processing)
     if not wanted:
         return scan
-    parcellations: list[AtlasChoice] = []
+    parcellations: list[AtlasFile] = []
     missing: list[str] = []
     for choice in wanted:
         files = [] if scan.t1w is None or scan.t1w.t1w is None else _files(choice, scan.t1w)
         if len(files) == 1:
-            parcellations.append(replace(choice, image=files[0], own=None))
+            about = (choice.table, choice.space, choice.program, choice.erode_mm)
+            parcellations.append(AtlasFile(choice.name, files[0], *about))
         elif files or choice not in absent_everywhere(wanted):
             missing.append(_why(choice, scan, files))
     flag = worded_flag("parcellation-missing", missing="; ".join(missing))
@@ -48,22 +49,22 @@ def with_parcellations(scan: ScanPlan, processing: Processing) -> ScanPlan:
     )
 
 
-def _wanted(processing: Processing) -> tuple[AtlasChoice, ...]:
+def _wanted(processing: Processing) -> tuple[ParcellationChoice, ...]:
     every = (*processing.atlases, *processing.derivatives)
-    return tuple(choice for choice in every if choice.own is not None)
+    return tuple(choice for choice in every if isinstance(choice, ParcellationChoice))
 
 
 @lru_cache
-def absent_everywhere(wanted: tuple[AtlasChoice, ...]) -> frozenset[AtlasChoice]:
+def absent_everywhere(wanted: tuple[ParcellationChoice, ...]) -> frozenset[ParcellationChoice]:
     """Atlases that a program wrote for no participant, though it wrote another for some.
 
     Parameters
     ----------
-    wanted : with ``own``
+    wanted : of a run
 
     Returns
     -------
-    frozenset of AtlasChoice
+    frozenset of ParcellationChoice
     """
     of_program = Counter(choice.program for choice in wanted)
     several = [choice for choice in wanted if choice.program and of_program[choice.program] > 1]
@@ -72,12 +73,11 @@ def absent_everywhere(wanted: tuple[AtlasChoice, ...]) -> frozenset[AtlasChoice]
     return frozenset(c for c in several if c.program in programs and c not in written)
 
 
-def _is_anywhere(choice: AtlasChoice) -> bool:
-    assert choice.own is not None and choice.program is not None
-    own = choice.own
+def _is_anywhere(choice: ParcellationChoice) -> bool:
+    assert choice.program is not None
     patterns = read_table("parcellations")[choice.program][choice.name]["files"]
     each = (re.sub(r"\{\w+\}", "*", pattern) for pattern in patterns)
-    return any(next(own.glob(pattern), None) is not None for pattern in each)
+    return any(next(choice.own.glob(pattern), None) is not None for pattern in each)
 
 
 def absence_sentences(processing: Processing) -> list[str]:
@@ -85,7 +85,7 @@ def absence_sentences(processing: Processing) -> list[str]:
 
     Parameters
     ----------
-    processing : ``atlases`` and ``derivatives`` with ``own``
+    processing : ``atlases`` and ``derivatives``
 
     Returns
     -------
@@ -99,7 +99,7 @@ def absence_sentences(processing: Processing) -> list[str]:
     ]
 
 
-def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
+def _why(choice: ParcellationChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
     if scan.t1w is None:
         return f"{choice.name} cannot be placed without a T1w"
     if scan.t1w.t1w is None:
@@ -112,7 +112,7 @@ def _why(choice: AtlasChoice, scan: ScanPlan, files: Sequence[Path]) -> str:
     return f"{choice.name} is missing: there is no {wanted}"
 
 
-def _files(choice: AtlasChoice, t1w: T1wPlan) -> list[Path]:
+def _files(choice: ParcellationChoice, t1w: T1wPlan) -> list[Path]:
     """Files that can be the parcellation of a T1w; the best, if one is better than others."""
     assert t1w.t1w is not None
     stem = bids_stem(t1w.t1w)
@@ -126,9 +126,8 @@ def _files(choice: AtlasChoice, t1w: T1wPlan) -> list[Path]:
     return []
 
 
-def _patterns(choice: AtlasChoice, t1w: T1wPlan) -> Iterator[tuple[Path, str]]:
+def _patterns(choice: ParcellationChoice, t1w: T1wPlan) -> Iterator[tuple[Path, str]]:
     """Folder and pattern in it, the most precise first."""
-    assert choice.own is not None
     label, session = t1w.participant, t1w.session
     if choice.program is None:
         filled = str(choice.own).replace("{participant}", _literal(label))

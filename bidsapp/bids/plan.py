@@ -14,7 +14,7 @@ from typing import Any
 from bidsapp.bids.entities import join_entities
 from bidsapp.bids.pet_metadata import PetTiming
 from bidsapp.core.quality import Flag, QualityLevel
-from bidsapp.settings import AtlasChoice
+from bidsapp.settings import AtlasFile
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ScanPlan:
     site: str | None = None
     acquired: datetime | None = None
     about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
-    parcellations: tuple[AtlasChoice, ...] = ()
+    parcellations: tuple[AtlasFile, ...] = ()
 
     @property
     def n_frames(self) -> int:

@@ -18,7 +18,7 @@ from bidsapp.bids.derivatives import sidecar_path
 from bidsapp.cli.command import complain, parse_and_run, shared_options
 from bidsapp.errors import BadDataError, CentipetError, ExitCode, UsageError
 from bidsapp.io.reading import known_object
-from bidsapp.settings import Processing
+from bidsapp.settings import ParcellationChoice, Processing
 
 _PROG = "centipet voi"
 _CENTILOID_UNITS = ("cl", "centiloid", "centiloids")  # of a sidecar
@@ -64,7 +64,7 @@ def _processing(options: argparse.Namespace) -> Processing:
             for option in shared_options("voi")
         }
     )
-    if own := [atlas.name for atlas in processing.atlases if atlas.own is not None]:
+    if own := [a.name for a in processing.atlases if isinstance(a, ParcellationChoice)]:
         raise UsageError(
             f"--atlas {own[0]}=: is in T1w space, but images here are in MNI space; measure it "
             "with centipet BIDS_DIR OUTPUT_DIR participant"

@@ -33,12 +33,13 @@ from bidsapp.data import (
     template_mask,
     vois,
 )
-from bidsapp.data.freesurfer import freesurfer_names, freesurfer_rows
+from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.label_table import Region, read_label_table, side_of
 from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError, UsageError
+from bidsapp.io.hashes import remembered_hash
 from bidsapp.io.nifti import load_labels, load_volume, named_space, read_frames, read_shape
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing
+from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, AtlasFile, ParcellationChoice, Processing
 
 __all__ = [
     "SPACES", "Atlas", "Region", "atlas", "atlas_names", "nearest_regions", "points_in",
@@ -82,7 +83,7 @@ class Atlas:
     composites: dict[str, tuple[int, ...]]
     notes: tuple[str, ...] = ()
     grid: Grid | None = None
-    source: dict[str, str | None] | None = None
+    source: dict[str, str] | None = None
     erode_mm: float | None = None
 
     @property
@@ -185,24 +186,8 @@ def atlas(choice: AtlasChoice | str) -> Atlas:
     """
     if isinstance(choice, str):
         choice = AtlasChoice(choice)
-    return (_own_atlas if choice.space == OWN_SPACE else _atlas)(choice)
-
-
-def region_names(choice: AtlasChoice) -> tuple[str, ...] | None:
-    """What regions of an atlas may be called, as far as that is known without its images.
-
-    Parameters
-    ----------
-    choice : an atlas of a run
-
-    Returns
-    -------
-    tuple of str or None
-        None where any name may come.
-    """
-    if choice.own is None:
-        return atlas(choice).names
-    return freesurfer_names() if choice.program else None
+    in_own_space = isinstance(choice, AtlasFile) and choice.space == OWN_SPACE
+    return (_own_atlas if in_own_space else _atlas)(choice)
 
 
 @lru_cache
@@ -253,8 +238,8 @@ def nearest_regions() -> Volume:
 
 
 def _read_atlas(choice: AtlasChoice) -> Atlas:
-    if choice.image is not None:
-        return _from_file(choice, choice.image)
+    if isinstance(choice, AtlasFile):
+        return _from_file(choice)
     if choice.name not in atlas_names():
         known = ", ".join(atlas_names())
         raise UsageError(worded("atlas", "unknown", choice=choice, known=known))
@@ -301,8 +286,8 @@ def _sides(name: str, places: Sequence[int], rows: Sequence[Region]) -> dict[str
 # ------------------------------------------------------------------------ atlases from files
 
 
-def _from_file(choice: AtlasChoice, path: Path) -> Atlas:
-    space, notes = _space(choice, path)
+def _from_file(choice: AtlasFile) -> Atlas:
+    path, (space, notes) = choice.image, _space(choice)
     table = choice.table or _beside(path)
     if path.suffix not in _FREESURFER and len(read_shape(path)) == 4:
         maps: Iterator[Volume] = read_frames(path)
@@ -311,8 +296,8 @@ def _from_file(choice: AtlasChoice, path: Path) -> Atlas:
         maps = iter([image])
         share = _share_of_fractions(image.data)
         if share == 0 or image.data.max() > 1:
-            return _place(_labels(image, path, choice, table, space, share), choice, path, notes)
-    return _place(_probabilities(maps, path, table, space), choice, path, notes)
+            return _place(_labels(image, choice, table, space, share), choice, notes)
+    return _place(_probabilities(maps, path, table, space), choice, notes)
 
 
 @dataclass(frozen=True)
@@ -325,11 +310,12 @@ class _Read:
     notes: tuple[str, ...]
 
 
-def _place(read: _Read, choice: AtlasChoice, path: Path, notes: tuple[str, ...]) -> Atlas:
+def _place(read: _Read, choice: AtlasFile, notes: tuple[str, ...]) -> Atlas:
     """Atlas of what was read, if it lies where it should."""
-    notes, title, like, grid, source = (*notes, *read.notes), path.name, choice.name, None, None
+    path, notes, grid, source = choice.image, (*notes, *read.notes), None, None
+    title, like = path.name, choice.name
     if choice.space == OWN_SPACE:
-        grid, source = read.filled.grid, {"Name": path.name, "SHA256": choice.digest}
+        grid, source = read.filled.grid, {"Name": path.name, "SHA256": remembered_hash(path)}
         if choice.program is not None:
             about = read_table("parcellations")[choice.program][choice.name]
             title, like = about["title"], about["composites"]
@@ -360,9 +346,9 @@ def _erosion(eroded: Atlas) -> Iterator[str]:
         yield f"{eroded.name}: erode={eroded.erode_mm:g} leaves nothing of {names}"
 
 
-def _space(choice: AtlasChoice, path: Path) -> tuple[str, tuple[str, ...]]:
+def _space(choice: AtlasFile) -> tuple[str, tuple[str, ...]]:
     """Space that the option or the name of the file tells, and what was assumed."""
-    space = choice.space or named_space(path)
+    path, space = choice.image, choice.space or named_space(choice.image)
     if space is None:
         return TEMPLATE_SPACE, (worded("atlas", "no-space", path=path, space=TEMPLATE_SPACE),)
     if space not in (*SPACES, choice.space and OWN_SPACE):
@@ -385,8 +371,9 @@ def _share_of_fractions(values: NDArray[np.floating]) -> float:
 
 
 def _labels(
-    image: Volume, path: Path, choice: AtlasChoice, table: Path | None, space: str, fractions: float
+    image: Volume, choice: AtlasFile, table: Path | None, space: str, fractions: float
 ) -> _Read:
+    path = choice.image
     if fractions:
         raise refused("atlas", "interpolated", path=path, share=fractions)
     labels = Volume(np.rint(image.data).astype(np.int64), image.affine)
@@ -572,6 +559,6 @@ def chosen_atlases(processing: Processing) -> tuple[Atlas, ...]:
     CentipetError
         One of them cannot be used.
     """
-    choices = (c for c in (*processing.atlases, *processing.derivatives) if c.own is None)
-    made = (atlas("Centiloid"), *map(atlas, choices))
+    every = (AtlasChoice("Centiloid"), *processing.atlases, *processing.derivatives)
+    made = (atlas(choice) for choice in every if not isinstance(choice, ParcellationChoice))
     return tuple({parcellation.name: parcellation for parcellation in made}.values())

@@ -12,10 +12,11 @@ from typing import Any
 from bidsapp.core.grid.volume import Grid
 from bidsapp.core.regions.regions import Regions, eroded_regions
 from bidsapp.data import REFERENCES, mni_grid, read_table, tupled
-from bidsapp.data.atlases import atlas, region_names
+from bidsapp.data.atlases import atlas
+from bidsapp.data.freesurfer import freesurfer_names
 from bidsapp.data.sentences import worded
 from bidsapp.errors import UsageError
-from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.settings import AtlasChoice, ParcellationChoice, Processing, ReferenceChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def _chosen(choice: ReferenceChoice, atlases: Mapping[str, AtlasChoice]) -> Refe
 @lru_cache
 def _reference(choice: ReferenceChoice, own: AtlasChoice | None) -> Reference:
     row = _row(choice)
-    if own is not None and own.own is not None:
+    if isinstance(own, ParcellationChoice):
         _check_names(choice, own)
         return Reference(choice.name, row["description"], Regions.empty(mni_grid(2).shape))
     source = atlas(own or row["atlas"])
@@ -136,9 +137,9 @@ def _row(choice: ReferenceChoice) -> Mapping[str, Any]:
     return table[choice.name]
 
 
-def _check_names(choice: ReferenceChoice, own: AtlasChoice) -> None:
+def _check_names(choice: ReferenceChoice, own: ParcellationChoice) -> None:
     """Refuse names that no parcellation of the program has, before one is read."""
-    names = region_names(own)
+    names = freesurfer_names() if own.program else None
     for label in choice.labels:
         if names is not None and label not in names and not re.fullmatch(r"\d+(-\d+)?", label):
             close = ", ".join(difflib.get_close_matches(label, names) or names[:3])

@@ -26,7 +26,7 @@ from bidsapp.io.nifti import save_volume
 from bidsapp.io.tsv import line, write_table
 from bidsapp.record import RecordPart
 from bidsapp.record.parts import not_corrected
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, Processing, PvcMethod
+from bidsapp.settings import TEMPLATE_SPACE, AtlasFile, Processing, PvcMethod
 from bidsapp.steps.correcting import VOI_ATLAS, corrected, corrected_columns
 from bidsapp.steps.head import HeadTissues, PlacedHead
 from bidsapp.steps.measuring import measure_atlases, region_dictionary, space_of
@@ -37,7 +37,7 @@ Space = Literal["MNI152NLin6Asym", "T1w", "pet"]
 
 @interface("processing", "record")
 def AcceptParcellations(
-    parcellations: list[AtlasChoice],
+    parcellations: list[AtlasFile],
     tissues: HeadTissues,
     processing: Processing,
 ) -> tuple[Processing, RecordPart]:

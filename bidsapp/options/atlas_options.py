@@ -15,7 +15,13 @@ from typing import Any
 
 from bidsapp.errors import UsageError
 from bidsapp.options.checks import absolute_path
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
+from bidsapp.settings import (
+    TEMPLATE_SPACE,
+    AtlasChoice,
+    AtlasFile,
+    ParcellationChoice,
+    ReferenceChoice,
+)
 
 _TABLES = Path(__file__).parents[1] / "data"  # not imported: that would cost the time of --help
 _ATLAS_FORM = "NAME=FILE[,TABLE][,space=SPACE][,erode=MM]"
@@ -69,7 +75,7 @@ def atlas_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
     return choices
 
 
-def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ...]:
+def parcellation_choices(_: str, values: Iterable[str]) -> tuple[ParcellationChoice, ...]:
     """``PROGRAM=DIR`` -> the parcellations of every participant that the program writes.
 
     Parameters
@@ -79,14 +85,14 @@ def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ..
 
     Returns
     -------
-    tuple of AtlasChoice
+    tuple of ParcellationChoice
 
     Raises
     ------
     UsageError
         There is no such program or folder.
     """
-    choices: list[AtlasChoice] = []
+    choices: list[ParcellationChoice] = []
     for value in dict.fromkeys(values):
         plain, depth = _without_erode("--derivatives", value)
         typed, _equals, folder = plain.partition("=")
@@ -102,7 +108,7 @@ def parcellation_choices(_: str, values: Iterable[str]) -> tuple[AtlasChoice, ..
         if program in {choice.program for choice in choices}:
             raise UsageError(f"--derivatives: {program} is given twice")
         choices += [
-            AtlasChoice(name, space="T1w", own=own, program=program, erode_mm=depth)
+            ParcellationChoice(name, own=own, program=program, erode_mm=depth)
             for name in _table("parcellations")[program]
         ]
     return tuple(choices)
@@ -174,8 +180,8 @@ def _atlas_choice(value: str) -> AtlasChoice:
         if not file.is_file():
             raise UsageError(f"--atlas {name}: {file}: no such file")
     if space == "T1w":
-        return AtlasChoice(name, None, table, space, own=files[0], erode_mm=depth)
-    return AtlasChoice(name, files[0], table, space, erode_mm=depth)
+        return ParcellationChoice(name, table=table, own=files[0], erode_mm=depth)
+    return AtlasFile(name, files[0], table, space, erode_mm=depth)
 
 
 def _without_erode(option: str, text: str) -> tuple[str, float | None]:

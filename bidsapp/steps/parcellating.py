@@ -22,8 +22,7 @@ from bidsapp.data.atlases import Atlas, atlas, sides_of
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import BadDataError, CentipetError
-from bidsapp.io.hashes import file_hash
-from bidsapp.settings import AtlasChoice, Processing
+from bidsapp.settings import AtlasFile, Processing
 from bidsapp.steps.head import HeadTissues
 
 _STEP_MM = 3.0  # finer changes little: the labels of many thousand points are compared
@@ -32,7 +31,7 @@ _PARTS_SHOWN = 3  # of a path: the subject's folder is among them, the machine i
 
 
 def accept(
-    parcellations: Sequence[AtlasChoice], tissues: HeadTissues, processing: Processing
+    parcellations: Sequence[AtlasFile], tissues: HeadTissues, processing: Processing
 ) -> tuple[Processing, tuple[Flag, ...]]:
     """Put the parcellations of a participant that can be used into the options of a scan.
 
@@ -45,23 +44,21 @@ def accept(
     Returns
     -------
     Processing
-        The same with ``image`` instead of ``own`` where a parcellation is of this head.
+        The same with the file of the participant where a parcellation is of this head.
     tuple of Flag
         Parcellations that cannot be used, and why.
     """
-    taken: dict[str, AtlasChoice] = {}
+    taken: dict[str, AtlasFile] = {}
     refused: list[str] = []
     for choice in parcellations:
-        assert choice.image is not None
         try:
-            signed = replace(choice, digest=file_hash(choice.image))
-            if reason := _refusal(atlas(signed), tissues):
+            if reason := _refusal(atlas(choice), tissues):
                 raise BadDataError(f"{choice.image}: {reason}")
         except (CentipetError, OSError) as error:
             short = "/".join(choice.image.parts[-_PARTS_SHOWN:])
             refused.append(f"{choice.name}: {str(error).replace(str(choice.image), short)}")
         else:
-            taken[choice.name] = signed
+            taken[choice.name] = choice
     accepted = replace(
         processing,
         atlases=tuple(taken.get(choice.name, choice) for choice in processing.atlases),

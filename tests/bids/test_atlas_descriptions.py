@@ -8,7 +8,7 @@ from bidsapp.data import VOI_NAMES, mni_grid, vois
 from bidsapp.data.atlases import atlas
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import load_volume, save_volume
-from bidsapp.settings import AtlasChoice
+from bidsapp.settings import AtlasChoice, AtlasFile
 
 
 def test_atlases_of_the_package_say_licence_and_regions(tmp_path):
@@ -27,10 +27,10 @@ def test_an_atlas_of_the_user_is_named_by_what_it_holds(tmp_path):
         tmp_path / "own_space-MNI152NLin6Asym.nii.gz",
         Volume(one.labels.astype("i2"), mni_grid(2).affine),
     )
-    write_atlases(tmp_path / "out", [AtlasChoice("Own", path)], masks=True)
+    write_atlases(tmp_path / "out", [AtlasFile("Own", path)], masks=True)
     text = (tmp_path / "out" / "atlas-Own_description.json").read_text()
     assert file_hash(path) in text and str(tmp_path) not in text
-    write_atlases(tmp_path / "out", [AtlasChoice("Own", path)], masks=True)
+    write_atlases(tmp_path / "out", [AtlasFile("Own", path)], masks=True)
     assert (tmp_path / "out" / "atlas-Own_description.json").read_text() == text
 
 
@@ -56,5 +56,5 @@ def test_an_atlas_of_the_user_is_not_copied(tmp_path):
         tmp_path / "own_space-MNI152NLin6Asym.nii.gz",
         Volume(atlas("AAL3").labels.astype("i2"), mni_grid(2).affine),
     )
-    write_atlases(tmp_path / "out", [AtlasChoice("Own", path)], masks=False)
+    write_atlases(tmp_path / "out", [AtlasFile("Own", path)], masks=False)
     assert not (tmp_path / "out").exists()

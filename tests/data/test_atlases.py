@@ -28,7 +28,7 @@ from bidsapp.data.reference_regions import references
 from bidsapp.errors import BadDataError, CentipetError, UsageError
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_volume
-from bidsapp.settings import AtlasChoice, ReferenceChoice
+from bidsapp.settings import AtlasFile, ReferenceChoice
 
 NAMES = atlas_names()
 
@@ -139,7 +139,7 @@ def given(folder: Path, labels, affine=None, *, name="toy.nii.gz", table=None, *
     if table is not None:
         (folder / "table.tsv").write_text(table)
         choice["table"] = folder / "table.tsv"
-    return AtlasChoice("Toy", path, **choice)
+    return AtlasFile("Toy", path, **choice)
 
 
 def full_table():
@@ -281,7 +281,7 @@ def two_labels(tmp_path_factory):
 
 
 def read_with(table, image):
-    return atlas(AtlasChoice("Toy", image, table, space=OWN_SPACE))
+    return atlas(AtlasFile("Toy", image, table, space=OWN_SPACE))
 
 
 @pytest.mark.parametrize("number", range(len(BROKEN_TABLES)))

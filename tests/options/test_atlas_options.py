@@ -15,7 +15,12 @@ from bidsapp.data import read_table
 from bidsapp.data.atlases import atlas_names
 from bidsapp.errors import UsageError
 from bidsapp.options.atlas_options import known
-from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, ReferenceChoice
+from bidsapp.settings import (
+    TEMPLATE_SPACE,
+    AtlasFile,
+    ParcellationChoice,
+    ReferenceChoice,
+)
 from bidsapp.verify.options import known_options
 
 
@@ -51,14 +56,14 @@ def test_an_atlas_from_a_file_with_table_and_space(image):
     table = image.with_name("t.tsv")
     table.touch()
     (_, one) = parsed("--atlas", f"Toy={image},{table},space=MNI152NLin2009cAsym").atlases
-    assert one == AtlasChoice("Toy", image, table, "MNI152NLin2009cAsym")
-    assert parsed("--atlas", f"Toy={image}").atlases[1] == AtlasChoice("Toy", image)
+    assert one == AtlasFile("Toy", image, table, "MNI152NLin2009cAsym")
+    assert parsed("--atlas", f"Toy={image}").atlases[1] == AtlasFile("Toy", image)
 
 
 def test_a_margin_is_left_out_of_own_atlases_and_told_as_typed(image, tmp_path):
     typed = [f"Toy={image},space=T1w,erode=2.5"]
     (_, one) = parsed("--atlas", *typed).atlases
-    assert one == AtlasChoice("Toy", own=image, space="T1w", erode_mm=2.5)
+    assert one == ParcellationChoice("Toy", own=image, erode_mm=2.5)
     processing = parsed("--derivatives", f"freesurfer={tmp_path},erode=1")
     assert {one.erode_mm for one in processing.derivatives} == {1.0}
     assert f"freesurfer={tmp_path.name},erode=1" in command(processing)

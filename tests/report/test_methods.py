@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from synthetic_records import finished_record, tau_record, write
@@ -11,7 +12,7 @@ from bidsapp.data.tracers import tracers
 from bidsapp.record import find_records
 from bidsapp.report.methods import boilerplate, describe_records
 from bidsapp.settings import (
-    AtlasChoice,
+    AtlasFile,
     Interval,
     KineticModel,
     PetToT1w,
@@ -74,9 +75,9 @@ def test_the_alignment_is_the_one_used():
             "same weight; own (of the user).",
             None,
         ),
-        ({"atlases": (AtlasChoice("Mine"),)}, "atlas Mine (of the user)", None),
+        ({"atlases": (AtlasFile("Mine", Path("mine.nii.gz")),)}, "atlas Mine (of the user)", None),
         (
-            {"atlases": (AtlasChoice("Mine", erode_mm=2.0),)},
+            {"atlases": (AtlasFile("Mine", Path("mine.nii.gz"), erode_mm=2.0),)},
             "atlas Mine (of the user, 2 mm inside the border of every region)",
             None,
         ),

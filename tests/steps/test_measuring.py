@@ -14,7 +14,7 @@ from bidsapp.data.label_table import pairs_of_sides
 from bidsapp.data.reference_regions import references
 from bidsapp.errors import CentipetError
 from bidsapp.io.nifti import save_volume
-from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.settings import AtlasChoice, AtlasFile, Processing, ReferenceChoice
 from bidsapp.steps.measuring import (
     check_options,
     measure_atlases,
@@ -125,7 +125,7 @@ def test_a_reference_cut_off_by_the_field_of_view_divides_nothing(image):
 
 def test_options_are_checked_before_anything_is_computed(tmp_path):
     with pytest.raises(CentipetError, match="no such"):
-        check_options(Processing(atlases=(AtlasChoice("Toy", tmp_path / "absent.nii.gz"),)))
+        check_options(Processing(atlases=(AtlasFile("Toy", tmp_path / "absent.nii.gz"),)))
     with pytest.raises(CentipetError, match="NoAtlas"):
         check_options(Processing(reference_regions=(ReferenceChoice("x", "NoAtlas", ("1",)),)))
     with pytest.raises(CentipetError, match="cannot be read"):
@@ -199,7 +199,7 @@ def test_the_margin_of_an_own_atlas_is_not_measured(image, tmp_path):
     own = atlas("DesikanKilliany")
     path = tmp_path / "own_space-MNI152NLin6Asym.nii.gz"
     save_volume(path, Volume(own.labels.astype(np.int16), mni_grid(2).affine))
-    choice = AtlasChoice("Own", path, erode_mm=2.0)
+    choice = AtlasFile("Own", path, erode_mm=2.0)
     found = measure_atlases(
         image, space(), processing=Processing(atlases=(choice,)), equations={}
     ).columns["Own"]

@@ -13,7 +13,7 @@ from bidsapp.data.atlases import atlas, chosen_atlases
 from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
-from bidsapp.settings import AtlasChoice, Processing, ReferenceChoice
+from bidsapp.settings import AtlasFile, ParcellationChoice, Processing, ReferenceChoice
 from bidsapp.steps.head import HeadTissues
 from bidsapp.steps.measuring import AtlasSpace, check_options, measure_atlases, template_space
 from bidsapp.steps.parcellating import accept
@@ -55,9 +55,9 @@ class Head:
 
     def accepted(self, *paths, references=REFERENCES, **kind):
         """Options of a scan of this head with parcellations from files."""
-        own = AtlasChoice("FreeSurferDK", own=self.path.parent, **(kind or PROGRAM))
+        own = ParcellationChoice("FreeSurferDK", own=self.path.parent, **(kind or PROGRAM))
         run = Processing(derivatives=(own,), reference_regions=references)
-        found = [AtlasChoice("FreeSurferDK", path, **(kind or PROGRAM)) for path in paths]
+        found = [AtlasFile("FreeSurferDK", path, **(kind or PROGRAM)) for path in paths]
         return accept(found, self.tissues, run)
 
     def space(self):
@@ -174,7 +174,7 @@ def test_own_labels_without_a_program_and_a_structure_that_a_head_lacks(heads, t
 
 
 def test_names_that_no_parcellation_has_are_refused_at_once(tmp_path):
-    own = AtlasChoice("FreeSurferDK", own=tmp_path, **PROGRAM)
+    own = ParcellationChoice("FreeSurferDK", own=tmp_path, **PROGRAM)
     wrong = ReferenceChoice("cbl", "FreeSurferDK", ("Left-Cerebelum-Cortex",))
     with pytest.raises(UsageError, match="Left-Cerebellum-Cortex"):
         check_options(Processing(derivatives=(own,), reference_regions=(wrong,)))
