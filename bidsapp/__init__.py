@@ -14,8 +14,8 @@ if sys.platform == "win32":  # no file locks, no signals as runs need them
 
 def __getattr__(name: str) -> Any:
     """Import parts of the package only when they are requested."""
-    homes = {"quantify": "from_python", "apply": "apply"}
-    homes |= dict.fromkeys(("segment", "register", "to_template"), "images")
+    homes = {"quantify": "api.quantify", "apply": "cli.apply"}
+    homes |= dict.fromkeys(("segment", "register", "to_template"), "api.images")
     if name in homes:  # by their names: every layer imports this file
-        return getattr(import_module(f"bidsapp.cli.{homes[name]}"), name)
+        return getattr(import_module(f"bidsapp.{homes[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from synthetic_records import finished_record, write
 from tsv_rows import table_rows
 
 import bidsapp
-from bidsapp.cli.from_python import Quantified
+from bidsapp.api.quantify import Quantified
 from bidsapp.cli.main import main
 from bidsapp.errors import BadDataError, CentipetError, NoInputError, UsageError
 from bidsapp.record.stages import empty_record

@@ -31,10 +31,10 @@ def stand_ins(monkeypatch):
     class Fit:
         matrix = MOVED
 
-    monkeypatch.setattr("bidsapp.cli.images.segment_head", segment_head)
-    monkeypatch.setattr("bidsapp.cli.images.head_of", lambda *given: given)
+    monkeypatch.setattr("bidsapp.api.images.segment_head", segment_head)
+    monkeypatch.setattr("bidsapp.api.images.head_of", lambda *given: given)
     monkeypatch.setattr(
-        "bidsapp.cli.images.positioned",
+        "bidsapp.api.images.positioned",
         lambda pet, head, **options: (Fit, RecordPart(qc={"pet_t1w_nmi": 1.1})),
     )
     assert "matrix" in RigidFit.__dataclass_fields__  # as the stand-in has it

@@ -1,0 +1,1 @@
+"""The Python interface, behind ``from bidsapp import ...``; `apply` is in ``cli/apply.py``."""
