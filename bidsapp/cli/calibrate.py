@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, others: list[str]) -> int:
     if options.from_table is not None and not options.from_table.is_file():
         raise NoInputError(f"--from-table {options.from_table}: no such file")
     made_folder(options.output_dir, "--output-dir")
-    from bidsapp.calibrate.levels import calibrated
+    from bidsapp.calibrate.run import calibrated
     from bidsapp.cli.parser import parse
     from bidsapp.data.tracer_file import using_tracer_file
 

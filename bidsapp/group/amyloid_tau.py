@@ -12,8 +12,8 @@ from bidsapp.data import read_table
 from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import UsageError
+from bidsapp.group.scan_choice import moment
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import moment
 from bidsapp.grouping import grouped
 from bidsapp.plain import count
 from bidsapp.settings import StudyOptions

@@ -13,8 +13,8 @@ from bidsapp.data import read_table
 from bidsapp.data.tracers import STANDARD_REFERENCE, tau_tracers, tracers
 from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
+from bidsapp.group.scan_choice import one_per_visit
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import one_per_visit
 from bidsapp.plain import count
 from bidsapp.plain import sentence as in_full
 
@@ -29,7 +29,7 @@ Remark = tuple[str | None, str]  # code of a flag, if it is one, and a sentence
 def cohort_model(rows: Sequence[Row]) -> list[Row]:
     """Fit Centiloids by years since the first scan, with intercept and slope of every participant.
 
-    One scan counts of a session and a tracer (`bidsapp.group.visits.one_per_visit`), none of tau.
+    One scan counts of a session and a tracer (`group.scan_choice.one_per_visit`), none of tau.
     SUVRs of several tracers have different ranges, so there is no model of these together.
     Age and sex at the first scan are fixed effects when every participant has them, the tracer
     when there are several. Participants with one visit tell of the intercept and are kept.

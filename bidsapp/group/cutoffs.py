@@ -11,8 +11,8 @@ from bidsapp.core.statistics.two_groups import CutOff, TwoGroups, control_cutoff
 from bidsapp.data import read_table
 from bidsapp.data.literature import scale
 from bidsapp.errors import BadDataError
+from bidsapp.group.scan_choice import first_scans
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import first_scans
 
 _KASS = "Kass & Raftery 1995 and Ashman et al. 1994 for what counts as two groups"
 

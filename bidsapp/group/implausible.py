@@ -11,10 +11,11 @@ from bidsapp.bids.values import YEAR_DAYS
 from bidsapp.core.quality import Flag
 from bidsapp.data import read_table
 from bidsapp.data.sentences import worded_flag
+from bidsapp.group.comparability import match
 from bidsapp.group.duplicates import Finding
 from bidsapp.group.longitudinal import centiloid_change
 from bidsapp.group.tables import Row, on_two_calendars
-from bidsapp.group.visits import CONSECUTIVE, Visits, match
+from bidsapp.group.visits import CONSECUTIVE, Visits
 from bidsapp.grouping import grouped
 from bidsapp.plain import natural
 from bidsapp.record import ScanRecord

@@ -25,8 +25,9 @@ from bidsapp.data import REFERENCES, TARGET, read_table
 from bidsapp.data.literature import accumulation, scale
 from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import STANDARD_REFERENCE, repeatability, tracers
+from bidsapp.group.comparability import Match, match
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import CONSECUTIVE, Match, Visits, match
+from bidsapp.group.visits import CONSECUTIVE, Visits
 from bidsapp.plain import sentence
 from bidsapp.record import ScanRecord
 

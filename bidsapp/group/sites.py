@@ -13,8 +13,8 @@ from bidsapp.data import read_table
 from bidsapp.data.sentences import worded_flag
 from bidsapp.group.longitudinal import flag_columns
 from bidsapp.group.outliers import LIMIT, Score
+from bidsapp.group.scan_choice import first_scans
 from bidsapp.group.tables import Row
-from bidsapp.group.visits import first_scans
 from bidsapp.plain import natural
 from bidsapp.report.render import number
 

@@ -13,8 +13,9 @@ from bidsapp.data import REFERENCES, read_table
 from bidsapp.data.tracers import repeatability, tracers
 from bidsapp.group import longitudinal
 from bidsapp.group.cohort_model import cohort_model
+from bidsapp.group.comparability import match
 from bidsapp.group.longitudinal import by_reference, other_references, scan_error, summary
-from bidsapp.group.visits import all_visits, match
+from bidsapp.group.visits import all_visits
 from bidsapp.plain import natural
 from bidsapp.record import Status
 

@@ -23,9 +23,10 @@ from bidsapp.group.cutoff_chart import cutoff_histogram
 from bidsapp.group.cutoffs import cutoffs
 from bidsapp.group.duplicates import duplicates
 from bidsapp.group.implausible import implausible, shifted_dates
+from bidsapp.group.scan_choice import first_scans
 from bidsapp.group.sites import site_rows
 from bidsapp.group.tables import centiloid_rows
-from bidsapp.group.visits import all_visits, first_scans
+from bidsapp.group.visits import all_visits
 from bidsapp.record import ScanRecord, Status
 from bidsapp.record.model import Provenance
 from bidsapp.settings import Filters, StudyOptions
