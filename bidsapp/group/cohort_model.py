@@ -31,7 +31,8 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
 
     One scan counts of a session and a tracer (`group.scan_choice.one_per_visit`), none of tau.
     SUVRs of several tracers have different ranges, so there is no model of these together.
-    Age and sex at the first scan are fixed effects when every participant has them, the tracer
+    Time counts from the first scan of these, not from one of tau or without a result. Age and sex
+    at the first scan are fixed effects when every participant has them, the tracer
     when there are several. Participants with one visit tell of the intercept and are kept.
 
     Parameters
@@ -97,7 +98,8 @@ def _fitted(
     remarks: list[Remark] = [(None, note) for note in left_out]
     people: dict[str, int] = {}
     groups = [people.setdefault(row["participant_id"], len(people)) for row in scans]
-    years, values = [row["years"] for row in scans], [float(value(row) or 0.0) for row in scans]
+    years = [row["years"] - first["years"] for row, first in zip(scans, _first(scans), strict=True)]
+    values = [float(value(row) or 0.0) for row in scans]
     for own_slopes in (True, False) if slopes else (False,):
         try:
             fit = mixed_effects(values, groups, years, fixed, slopes=own_slopes)
@@ -121,7 +123,7 @@ def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) ->
         {
             "term": term.name, "kind": "fixed", "meaning": meanings[term.name][0],
             "unit": meanings[term.name][1], "estimate": term.estimate, "se": term.se,
-            "ci_low": term.low, "ci_high": term.high, "freedom": fit.freedom,
+            "ci_low": term.low, "ci_high": term.high, "freedom": term.freedom,
         }
         for term in fit.terms
     ]  # fmt: skip
@@ -138,16 +140,20 @@ def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) ->
     ]
 
 
+def _first(scans: Sequence[Row]) -> list[Row]:
+    """Of every scan the first one of its participant."""
+    first: dict[str, Row] = {}
+    for row in sorted(scans, key=itemgetter("years")):
+        first.setdefault(row["participant_id"], row)
+    return [first[row["participant_id"]] for row in scans]
+
+
 def _fixed(
     scans: Sequence[Row], unit: str
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, str]], list[str]]:
     """Columns of the fixed effects, their meanings, and sentences about omissions."""
-    first: dict[str, Row] = {}
-    for row in scans:
-        before = first.setdefault(row["participant_id"], row)
-        if row["years"] < before["years"]:
-            first[row["participant_id"]] = row
-    first_scans = [first[row["participant_id"]] for row in scans]
+    first_scans = _first(scans)
+    first = {row["participant_id"]: row for row in first_scans}
     columns: dict[str, np.ndarray] = {}
     reference = ["at the first scan"]
     meanings = {YEARS: ("Change per year", f"{unit}/year")}

@@ -30,7 +30,27 @@ def test_truth_of_a_large_cohort():
     assert fit.slope_sd == pytest.approx(2, abs=0.4)
     assert fit.residual_sd == pytest.approx(3, abs=0.4)
     assert fit.intercept_sd == pytest.approx(30, rel=0.2) and not fit.singular
-    assert fit.freedom == 117
+    assert [term.freedom for term in fit.terms] == [117] * 3
+
+
+def test_estimates_and_standard_errors_are_those_of_r():
+    """``lme(y ~ t + age, random = ~ t | id)`` of nlme 3.1, REML."""
+    fit = mixed_effects(*simulated(12, 3, 0), slopes=True)
+    assert [term.estimate for term in fit.terms] == pytest.approx(
+        [11.358, 3.4355, 0.7726], rel=1e-3
+    )
+    assert [term.se for term in fit.terms] == pytest.approx([8.7288, 0.5257, 2.0599], rel=1e-3)
+    spreads = (fit.intercept_sd, fit.slope_sd, fit.residual_sd)
+    assert spreads == pytest.approx([30.079, 1.4186, 3.2214], rel=1e-3)
+    years = fit.terms[1]
+    assert years.high - years.estimate == pytest.approx(2.2622 * years.se, rel=1e-4)  # t of 9
+
+
+def test_people_with_one_visit_add_no_freedom_to_the_change_per_year():
+    values, who, years, _ = simulated(40, 3, 6)
+    kept = (who < 10) | (years == 0)
+    fit = mixed_effects(values[kept], who[kept], years[kept], {}, slopes=True)
+    assert [(term.name, term.freedom) for term in fit.terms] == [("intercept", 38), ("years", 8)]
 
 
 def test_the_same_bits_again():
