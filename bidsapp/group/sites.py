@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -24,8 +25,9 @@ _MEASURES = ("pet_fwhm_mm", "sd_noise", "pet_t1w_distance_mm", "least_coverage",
 def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, Any]]:
     """Rows of ``group_sites.tsv``: every site, then the scanners of sites with several, by tracer.
 
-    Centiloids are those of the first scan of each person, so that a site with more visits does not
-    count for more. The difference is that from all other sites (or scanners) of the tracer.
+    Centiloids are those of the first scan of each person with the tracer, wherever it was: a site
+    with more visits does not count for more, and nobody is compared with themselves. The difference
+    is that from all other sites (or scanners) of the tracer.
 
     Parameters
     ----------
@@ -48,26 +50,26 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
             if level == "scanner" and all(key[1] is None for key in members):
                 continue
             scanners = Counter(key[0] for key in members)
-            comparisons = _comparisons(rows, members)
+            first = _first_centiloids(rows, chain.from_iterable(members.values()))
+            values = {
+                key: [first[place] for place in places if place in first]
+                for key, places in members.items()
+            }
             for key in sorted(members, key=lambda key: [natural(part or "") for part in key]):
                 if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
-                    site_table.append(_row(rows, level, tracer, key, members, far, comparisons))
+                    site_table.append(_row(rows, level, tracer, key, members[key], far, values))
     return site_table
 
 
 def _row(
-    rows: Sequence[Row], level: str, tracer: str, key: tuple[Any, ...],
-    members: dict[tuple[Any, ...], list[int]], far: set[int], comparisons: int,
+    rows: Sequence[Row], level: str, tracer: str, key: tuple[Any, ...], places: Sequence[int],
+    far: set[int], centiloids: Mapping[tuple[Any, ...], Sequence[float]],
 ) -> dict[str, Any]:  # fmt: skip
-    places = members[key]
     scanners = {rows[place].get("scanner") for place in places}
     done = [place for place in places if rows[place]["status"] == "ok"]
-    values = _first_centiloids(rows, places)
-    others = [
-        value for other, at in members.items() if other != key
-        for value in _first_centiloids(rows, at)
-    ]  # fmt: skip
-    difference, flags = _difference(values, others, comparisons, level)
+    values = centiloids[key]
+    others = [value for other, of in centiloids.items() if other != key for value in of]
+    difference, flags = _difference(values, others, _comparisons(centiloids.values()), level)
     given: dict[str, Any] = {
         "level": level,
         "tracer": tracer,
@@ -89,9 +91,9 @@ def _row(
     return given | flag_columns(flags)
 
 
-def _comparisons(rows: Sequence[Row], members: dict[tuple[Any, ...], list[int]]) -> int:
+def _comparisons(groups: Iterable[Sequence[float]]) -> int:
     """Differences between groups that can be computed; of two groups both are the same one."""
-    sizes = [len(_first_centiloids(rows, places)) for places in members.values()]
+    sizes = list(map(len, groups))
     fewest = read_table("cohort")["sites"]["fewest"]
     enough = sum(min(size, sum(sizes) - size) >= fewest for size in sizes)
     return 1 if enough == 2 and sum(map(bool, sizes)) == 2 else max(enough, 1)
@@ -114,10 +116,11 @@ def _difference(
     return dict(zip(names, difference, strict=True)), flags
 
 
-def _first_centiloids(rows: Sequence[Row], places: Iterable[int]) -> list[float]:
-    """One Centiloid per person: that of the earliest scan."""
-    here = [rows[place] for place in places]
-    return [here[place]["centiloid"] for place in first_scans(here)]
+def _first_centiloids(rows: Sequence[Row], places: Iterable[int]) -> dict[int, float]:
+    """One Centiloid per person, that of the earliest scan, by its place."""
+    places = sorted(places)
+    first = first_scans([rows[place] for place in places])
+    return {places[i]: rows[places[i]]["centiloid"] for i in first}
 
 
 def _mad(values: Sequence[float]) -> float | None:
