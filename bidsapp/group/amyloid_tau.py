@@ -12,7 +12,7 @@ from bidsapp.data import read_table
 from bidsapp.data.tau import tau_regions
 from bidsapp.data.tracers import tau_tracers
 from bidsapp.errors import UsageError
-from bidsapp.group.scan_choice import moment
+from bidsapp.group.scan_choice import one_per_visit, time_order
 from bidsapp.group.tables import Row
 from bidsapp.grouping import grouped
 from bidsapp.plain import count
@@ -115,7 +115,8 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
     """Cross the amyloid and the tau status of every participant.
 
     Of each the first tau scan that has an amyloid scan within the time counts, with the closest of
-    these. Scans without a date go together only where they are of one session.
+    these. Scans without a date go together only where they are of one session. Of several
+    reconstructions or runs of a session one counts (`bidsapp.group.scan_choice.one_per_visit`).
 
     Parameters
     ----------
@@ -135,13 +136,18 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
 
 
 def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, Any]:
-    amyloid = [row for row in rows if row["centiloid"] is not None]
-    tau = [row for row in rows if row[rule.column] is not None]
+    amyloid, tau = (
+        [rows[place] for place in one_per_visit(rows, (
+            place for place, row in enumerate(rows) if row[column] is not None
+        ))]
+        for column in ("centiloid", rule.column)
+    )  # fmt: skip
     pairs = [(t, a, *_apart(t, a)) for t in tau for a in amyloid]
     usable = [pair for pair in pairs if pair[3] and (pair[2] is None or pair[2] <= rule.days)]
     if usable:
+        order = time_order(tau)
         t, a, days, how = min(
-            usable, key=lambda pair: (moment(pair[0]), pair[2] is None, pair[2] or 0)
+            usable, key=lambda pair: (order(pair[0]), pair[2] is None, pair[2] or 0)
         )
         return _row(name, rule, a, t) | {
             "status": f"A{_sign(a['centiloid'], rule.centiloid)}"
@@ -150,7 +156,7 @@ def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, 
             "paired_by": how,
             "reason": None,
         }
-    first = [min(scans, key=moment) if scans else None for scans in (amyloid, tau)]
+    first = [min(scans, key=time_order(scans)) if scans else None for scans in (amyloid, tau)]
     status, reason = _why(rows, amyloid, tau, pairs, rule)
     lone = _row(name, rule, *first)
     return lone | {"status": status, "days": None, "paired_by": None, "reason": reason}

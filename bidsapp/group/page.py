@@ -121,11 +121,13 @@ def group_page(
 def _longitudinal(study: Study) -> dict[str, Any]:
     """What the section about change shows: reliable changes and slopes, the largest first."""
     ends = [row for row in study.change if row["pair"] == FIRST_LAST]
-    reliable = [row for row in ends if row["reliable_change"] in ("increase", "decrease")]
+    judged = [row for row in ends if row["reliable_change"] is not None]
+    reliable = [row for row in judged if row["reliable_change"] != "no"]
     slopes = [row for row in study.slopes if row["slope"] is not None]
     return {
         "changes": sorted(reliable, key=lambda row: -abs(row["change"]))[:_MOST_LISTED],
         "n_changes": len(reliable),
+        "n_judged": len(judged),
         "n_pairs": len(ends),
         "n_mismatched": sum(row["flags"] is not None for row in ends),
         "counts": summary(study.change),

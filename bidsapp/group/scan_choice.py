@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bidsapp.group.tables import Row
+from bidsapp.grouping import grouped
 from bidsapp.plain import natural
 
 
@@ -68,25 +68,27 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
     -------
     list of int
     """
-    first: dict[str, int] = {}
     known = [place for place, row in enumerate(rows) if row["centiloid"] is not None]
-    for place in one_per_visit(rows, known):
-        before = first.setdefault(rows[place]["participant_id"], place)
-        if moment(rows[place]) < moment(rows[before]):
-            first[rows[place]["participant_id"]] = place
-    return list(first.values())
+    people = grouped((rows[place]["participant_id"], place) for place in one_per_visit(rows, known))
+    return [_earliest(rows, places) for places in people.values()]
 
 
-def moment(row: Row) -> tuple[float, tuple[Any, ...]]:
-    """Sort key of scans by time: those without a date come last, by their labels.
+def _earliest(rows: Sequence[Row], places: Sequence[int]) -> int:
+    order = time_order([rows[place] for place in places])
+    return min(places, key=lambda place: order(rows[place]))
+
+
+def time_order(scans: Iterable[Row]) -> Callable[[Row], tuple[float, tuple[Any, ...]]]:
+    """Sort key of the scans of a person: by time if all are dated, else by labels.
 
     Parameters
     ----------
-    row : of ``group_centiloid.tsv``
+    scans : rows of ``group_centiloid.tsv``
 
     Returns
     -------
-    tuple[float, tuple[Any, ...]]
+    function
+        Row -> key.
     """
-    years = row["years"]
-    return (math.inf if years is None else years, natural(str(row["session_id"] or "")))
+    dated = all(row["years"] is not None for row in scans)
+    return lambda row: (row["years"] if dated else 0.0, natural(str(row["session_id"] or "")))

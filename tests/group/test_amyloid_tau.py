@@ -53,6 +53,20 @@ def test_the_first_tau_scan_with_an_amyloid_scan_in_time_counts_with_the_closest
     assert one(*reversed(rows)) == found
 
 
+def test_of_several_reconstructions_the_usual_one_of_the_person_counts():
+    rows = [
+        amyloid("1", "a", 60.0, 0.0, rec="sharp"), amyloid("1", "a", 10.0, 0.0, rec="usual"),
+        amyloid("1", "b", 12.0, 2.0, rec="usual"), tau("1", "a", 1.0, 0.1),
+    ]  # fmt: skip
+    assert one(*rows)["status"] == one(*reversed(rows))["status"] == "A-T-"
+
+
+def test_the_first_of_scans_is_by_label_where_a_date_is_lacking():
+    rows = [amyloid("1", "m24", 60.0, 0.0), amyloid("1", "m00", 10.0)]
+    first, _ = amyloid_tau([*rows, tau("2", "a", 5.0)], RULE).rows
+    assert first["amyloid_session"] == "ses-m00"
+
+
 def test_scans_too_far_apart_are_no_pair_whatever_their_session_is_called():
     found = one(amyloid("1", "a", 60.0, 0.0), tau("1", "a", 5.0, 2.0))
     assert found["status"] == "not-paired" and "730 days apart" in found["reason"]
