@@ -14,7 +14,7 @@ from bidsapp.core.frames.field import box_without_ends
 from bidsapp.core.grid.alignment import Matrix, transform
 from bidsapp.core.grid.resample import Box, common_box, resample, sample
 from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.regions.regions import region_means
+from bidsapp.core.regions.regions import covered_means
 from bidsapp.data import mni_grid, read_table, template_mask
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.errors import prefixed_errors
@@ -79,9 +79,7 @@ def SampleFrames(
         image[...] = np.nan
         image[wanted] = sample(frame.image, transform(frame.motion, points), frame.box)
         for name, regions in atlases.items():
-            covered = region_means(np.isfinite(image).astype(np.float32), regions)
-            means = region_means(image, regions)
-            tacs[name][:, place] = np.where(covered >= least, means, np.nan)
+            tacs[name][:, place] = covered_means(image, regions, least)
     frames.flush()
     return tacs | _times(series, order), path
 

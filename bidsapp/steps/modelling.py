@@ -15,8 +15,8 @@ from bidsapp.core.kinetics.models import Fits, fit_models
 from bidsapp.core.kinetics.study import KineticStudy, frames_until, lost_frames
 from bidsapp.core.kinetics.voxelwise import srtm2_maps, srtm_maps
 from bidsapp.core.kinetics.weights import frame_weights
-from bidsapp.core.regions.regions import region_means
-from bidsapp.data import mni_grid
+from bidsapp.core.regions.regions import covered_means
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import chosen_atlases
 from bidsapp.data.kinetics import (
     MAPS,
@@ -75,6 +75,10 @@ def modelled(
     -------
     Modelled
     """
+    order = np.argsort(curves["frame_start_s"], kind="stable")
+    if (np.diff(order) < 0).any():  # frames stored out of order
+        curves = {name: values[..., order] for name, values in curves.items()}
+        frames = frames[order]
     if (refusal := _refusal(curves, processing)) is not None:
         return Modelled({}, {}, not_fitted(refusal))
     try:
@@ -165,10 +169,16 @@ def _study(
     used = frames_until(end, processing.t_end_min)
     named = {region.name: region for region in chosen_references(processing)}
     region = placed_reference(named[processing.kinetics_reference], space)
-    reference = np.array([region_means(frame, region)[0] for frame in frames])
+    least = read_table("limits")["voi_coverage"]["refuse"]
+    reference = np.array([covered_means(frame, region, least)[0] for frame in frames])
     used[used] = ~lost_frames(reference[used])
+    if not used.any():
+        raise BadDataError(
+            "the field of view does not cover the reference region of the kinetics; choose another "
+            "one by --kinetics-reference"
+        )
     if (refusal := dynamic_refusal(start[used], end[used], dynamic_rule())) is not None:
-        raise BadDataError(f"without the frames that are empty, {refusal}")
+        raise BadDataError(f"without the frames that do not show the reference region, {refusal}")
     study = KineticStudy.of(start[used], end[used], curves[:, used], reference[used], weights[used])
     return study, frames[used]
 

@@ -265,12 +265,43 @@ def test_frames_that_are_not_dynamic_enough_give_a_reason_only(tmp_path):
     assert json.loads(Path(found.tables).read_text()) == {}
 
 
+def _rewritten(stored: dict[str, str], change) -> None:
+    frames = np.load(stored["frames"])
+    change(frames)
+    np.save(stored["frames"], frames)
+
+
 def test_a_reference_region_out_of_view_costs_the_kinetics_only(tmp_path):
     stored = _stored(tmp_path)
-    frames = np.load(stored["frames"])
-    frames[4, vois(2)["wcb"]] = np.nan
-    np.save(stored["frames"], frames)
+
+    def unseen(frames):
+        frames[:, vois(2)["wcb"]] = np.nan
+
+    _rewritten(stored, unseen)
     found = _fit(tmp_path, stored)
     assert not found.record.kinetics.done
     assert "field of view" in found.record.kinetics.reason
     assert [flag.code for flag in found.record.flags] == ["kinetics-model"]
+
+
+def test_a_frame_that_shows_little_of_the_reference_region_is_a_break(tmp_path):
+    stored = _stored(tmp_path)
+
+    def cut(frames):
+        wc = np.flatnonzero(vois(2)["wc"])
+        frames[20].reshape(-1)[wc[: int(0.7 * len(wc))]] = np.nan
+        frames[20].reshape(-1)[wc[int(0.7 * len(wc)) :]] *= 1.5
+
+    _rewritten(stored, cut)
+    found = _fit(tmp_path, stored)
+    assert found.record.kinetics.models["SRTM"]["DVR"] == pytest.approx(1.8, rel=0.005)
+    assert [flag.code for flag in found.record.flags] == ["kinetics-gap"]
+
+
+def test_frames_out_of_order_are_fitted_in_the_order_of_time(tmp_path, fitted):
+    stored = _stored(tmp_path)
+    order = np.roll(np.arange(30), 7)
+    tacs = {name: values[..., order] for name, values in np.load(stored["tacs"]).items()}
+    stored["tacs"] = keep(tmp_path / "turned.npz", tacs)
+    np.save(stored["frames"], np.load(stored["frames"])[order])
+    assert _fit(tmp_path, stored).record.kinetics.models == fitted.record.kinetics.models

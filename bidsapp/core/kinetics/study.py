@@ -138,7 +138,8 @@ def lost_frames(reference: Float64) -> NDArray[np.bool_]:
     Parameters
     ----------
     reference : ndarray, shape (T,)
-        Curve of the reference region, frames in the order of time.
+        Curve of the reference region, frames in the order of time; NaN, which is lost, where the
+        field of view did not cover it.
 
     Returns
     -------
@@ -149,7 +150,8 @@ def lost_frames(reference: Float64) -> NDArray[np.bool_]:
     peak = np.sort(reference[np.isfinite(reference)])[-2:].min(initial=np.inf)
     before = [-np.inf]
     for index, activity in enumerate(reference.tolist()):
-        lost[index] = activity < _LEAST_SHARE * min(before[-2:])  # one of them may be far too large
+        least = _LEAST_SHARE * min(before[-2:])  # one of them may be far too large
+        lost[index] = not activity >= least
         arrived = len(before) > 1 or activity >= _LEAST_SHARE * peak
         if arrived and not lost[index]:
             before.append(activity)

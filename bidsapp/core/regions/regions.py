@@ -514,6 +514,25 @@ def region_means(data: NDArray[np.floating], regions: Regions) -> Float:
     return _ratio(total, counts)
 
 
+def covered_means(image: NDArray[np.floating], regions: Regions, least: float) -> Float:
+    """Mean in every region of a 3D image of which enough was measured.
+
+    Parameters
+    ----------
+    image : ndarray, shape (X, Y, Z)
+        NaN where nothing was measured.
+    regions : regions of shape (X, Y, Z)
+    least : part of a region that must have been measured
+
+    Returns
+    -------
+    ndarray, shape (L,), float64
+        As `region_means`; NaN where less was measured.
+    """
+    covered = region_means(np.isfinite(image).astype(np.float32), regions)
+    return np.where(covered >= least, region_means(image, regions), np.nan)
+
+
 def region_sums(image: NDArray[np.floating], regions: Regions) -> tuple[Float, Float]:
     """Sum of a 3D image in every region, and its voxels measured: both weighted by membership.
 
