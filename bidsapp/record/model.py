@@ -233,7 +233,7 @@ class Kinetics:
     k2_prime_source : ``SRTM``, or ``given`` by the option
     n_frames : number of frames used
     t_end_min : end of the last frame, minutes after injection
-    gaps_min : stretches without PET that were bridged, minutes after injection
+    gaps_min : breaks between frames that were bridged, minutes after injection
     region : name of the target region
     models : parameters and their standard errors by model
     tables : table of all regions by atlas, relative to the dataset

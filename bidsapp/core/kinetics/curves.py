@@ -24,6 +24,8 @@ Float64 = NDArray[np.float64]
 
 # Frame times of real headers are rounded: neighbours that miss each other by less touch.
 _ROUNDING_MIN = 1.0 / 60
+# Of the shorter neighbour: a pause between two frames that is shorter hides nothing.
+_PAUSE = 0.5
 # Intervals that were not measured are cut into pieces of about that length.
 _PIECE_MIN = 5.0
 # A break is bridged by one tissue: rates of the plasma's exponentials (the last ones make the
@@ -100,17 +102,11 @@ class Timeline:
 
     @property
     def gaps_min(self) -> list[tuple[float, float]]:
-        """Begin and end of every interval without frames after the first one."""
-        stretches: list[tuple[float, float]] = []
-        for index in np.flatnonzero(~self.measured):
-            begin, end = self.edges_min[index : index + 2]
-            if index < self.frame[0]:
-                continue
-            if stretches and stretches[-1][1] == begin:
-                stretches[-1] = (stretches[-1][0], float(end))
-            else:
-                stretches.append((float(begin), float(end)))
-        return stretches
+        """Begin and end of every break between frames; pauses of a scanner are none."""
+        begin, end = self.edges_min[self.frame], self.edges_min[self.frame + 1]
+        length, pause = end - begin, begin[1:] - end[:-1]
+        told = pause > _PAUSE * np.minimum(length[:-1], length[1:])
+        return list(zip(end[:-1][told].tolist(), begin[1:][told].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,18 @@ def test_rounded_frame_times_leave_no_gap():
     assert timeline.gaps_min == [] and len(timeline.edges_min) == 5
 
 
+def test_pauses_between_frames_are_no_breaks():
+    start, end = schedule(
+        *[(float(m), [50]) for m in (0, 1, 2, 4, 5)], (10.0, [240]), (15.0, [240])
+    )
+    timeline = Timeline.of(start, end)
+    assert timeline.gaps_min == [
+        (pytest.approx(2 + 50 / 60), 4.0),
+        (pytest.approx(5 + 50 / 60), 10),
+    ]
+    assert (~timeline.measured).sum() == 6  # pauses are bridged all the same
+
+
 def test_weights_are_inverse_variances():
     rng = np.random.default_rng(3)
     start, end = schedule((0.0, FULL))
