@@ -27,6 +27,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
+# Compartments in which noise grows by more, of a few voxels, are not determined.
+_MOST_GAIN = 10.0
+
+
 @dataclass(frozen=True)
 class Corrected:
     """Activity of L regions by every method.
@@ -78,18 +82,22 @@ def correct(
     columns["uncorrected_gm"] = np.where(head.has_grey, grey, np.nan)
     images: dict[PvcMethod, Float32] = {}
     condition, white_matter = None, None
+    determined = np.ones(head.maps.number, bool)
     if {PvcMethod.GTM, PvcMethod.RBV} & set(methods):
         matrix = gtm(pet, head.maps, fwhm_vox)
-        condition = matrix.condition
+        condition, determined = matrix.condition, matrix.gain <= _MOST_GAIN
         if PvcMethod.GTM in methods:
-            columns["gtm_gm"], columns["gtm"] = head.of_values(matrix.values)
+            values = np.where(determined, matrix.values, np.nan)
+            columns["gtm_gm"], columns["gtm"] = head.of_values(values)
         if PvcMethod.RBV in methods:
             images[PvcMethod.RBV] = rbv(pet, head.maps, fwhm_vox, matrix)
     if PvcMethod.IY in methods:
         images[PvcMethod.IY] = iterative_yang(pet, head.maps, fwhm_vox)
     for method, image in images.items():
-        by_region = head.of_values(head.values_of(image, fwhm_vox))
-        columns[f"{method.value}_gm"], columns[method.value] = by_region
+        values = head.values_of(image, fwhm_vox)
+        if method is PvcMethod.RBV:  # its image rests on those of the matrix
+            values = np.where(determined, values, np.nan)
+        columns[f"{method.value}_gm"], columns[method.value] = head.of_values(values)
     if PvcMethod.MG in methods:
         image, white_matter = mueller_gaertner(pet, head.grey, head.white, fwhm_vox)
         means = head.of_image(image, np.where(np.isfinite(image), head.grey, 0))

@@ -126,12 +126,15 @@ class TransferMatrix:
         Corrected mean of what surrounds the regions.
     condition : float
         Condition number of the matrix: how much noise grows at most.
+    gain : ndarray, shape (N,)
+        How much noise, equal in the means of all regions, grows in each; NaN as ``values``.
     """
 
     observed: Float64
     values: Float64
     background: float
     condition: float
+    gain: Float64
 
 
 def blur(image: Float32, fwhm_vox: Fwhm) -> Float32:
@@ -198,7 +201,8 @@ def gtm(pet: NDArray[np.floating], regions: RegionMaps, fwhm_vox: Fwhm) -> Trans
     system = _System.of(pet, regions, fwhm_vox, _blurred(regions, fwhm_vox), around)
     observed = system.means(pet)
     values = system.solve(observed)
-    return TransferMatrix(observed[:-1], values[:-1], float(values[-1]), system.condition)
+    condition, gain = system.condition, system.gain
+    return TransferMatrix(observed[:-1], values[:-1], float(values[-1]), condition, gain[:-1])
 
 
 def region_values(
@@ -365,6 +369,14 @@ class _System:
         """Condition number of the transfer matrix of the regions that were measured."""
         known = self.total > 0
         return float(np.linalg.cond(self.transfer[np.ix_(known, known)])) if known.any() else np.nan
+
+    @property
+    def gain(self) -> Float64:
+        """Growth of noise, equal in all means, by region; NaN where not measured."""
+        known = self.total > 0
+        gain = np.full(len(known), np.nan)
+        gain[known] = np.linalg.norm(np.linalg.pinv(self.transfer[np.ix_(known, known)]), axis=1)
+        return gain
 
     def means(self, image: NDArray[np.floating]) -> Float64:
         """Mean of the image over every region and around them, NaN where not measured."""

@@ -107,6 +107,20 @@ def test_regions_that_were_hardly_measured_have_no_value(tissues):
     assert found.columns["gtm_gm"][0] == pytest.approx(CTX, rel=0.01)
 
 
+def test_a_region_of_a_few_voxels_has_no_corrected_value(tissues):
+    few = _mask(slice(15, 17), slice(18, 19), slice(20, 21))
+    some = _mask(slice(10, 15), slice(29, 32), slice(17, 23))
+    regions = Regions.from_masks([few, some, CORTEX & ~few & ~some])
+    noise = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)
+    pet = _pet() + blur(noise, FWHM)  # 5 % in a voxel
+    found = correct(pet, compartments(regions, regions, tissues), FWHM, tuple(PvcMethod))
+    for column in ("gtm", "gtm_gm", "rbv", "rbv_gm"):
+        assert np.isnan(found.columns[column][0])
+        assert np.isfinite(found.columns[column][1:]).all()
+    np.testing.assert_allclose(found.columns["gtm_gm"][1:], CTX, rtol=0.05)
+    assert np.isfinite(found.columns["uncorrected"]).all()
+
+
 def test_unions_of_regions(tissues):
     union = _regions().combined([(0,), (1, 3)])
     found = correct(_pet(), compartments(_regions(), union, tissues), FWHM, (PvcMethod.GTM,))
