@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bidsapp.bids.derivatives import OutputPlace, sidecar_path
-from bidsapp.core.frames.field import box_without_ends
-from bidsapp.core.grid.alignment import Matrix, transform
-from bidsapp.core.grid.resample import Box, common_box, resample, sample
-from bidsapp.core.grid.volume import Grid, Volume, known_or_zero
-from bidsapp.core.regions.regions import covered_means
-from bidsapp.data import mni_grid, read_table, template_mask
+from bidsapp.core.grid.alignment import Matrix
+from bidsapp.core.grid.volume import Volume
+from bidsapp.data import mni_grid, read_table
 from bidsapp.data.atlases import chosen_atlases
-from bidsapp.errors import prefixed_errors
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import described, named, written_tables
 from bidsapp.interfaces.transfer import Arrays, Tables
@@ -30,8 +25,9 @@ from bidsapp.settings import TEMPLATE_SPACE, Processing
 from bidsapp.steps.averaging import FrameSeries
 from bidsapp.steps.drifting import drift
 from bidsapp.steps.head import PlacedHead
-from bidsapp.steps.measuring import space_of, template_space
+from bidsapp.steps.measuring import space_of
 from bidsapp.steps.modelling import modelled
+from bidsapp.steps.sampling import AlignedFrames
 
 
 @interface("tacs", "frames")
@@ -61,27 +57,12 @@ def SampleFrames(
     frames
         The same as npy, float32 (T, X, Y, Z) on the 2 mm MNI grid, NaN outside.
     """
-    space = template_space({}, field.data)
-    atlases = {
-        atlas.name: space.placed(atlas.measured, atlas.grid) for atlas in chosen_atlases(processing)
-    }
-    wanted = template_mask(2).data.copy()
-    for regions in atlases.values():
-        wanted.reshape(-1)[regions.voxels] = True
-    points = transform(t1w_to_pet, field.data[wanted].astype(np.float64))
-    order = _in_time(series, motion)
-    path, shape = Path.cwd() / "frames.npy", (len(order), *mni_grid(2).shape)
-    frames = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    least = read_table("limits")["voi_coverage"]["refuse"]
-    tacs = {name: np.empty((len(regions), len(order))) for name, regions in atlases.items()}
-    for place, frame in enumerate(_read(series, motion, ends, order)):
-        image = frames[place]
-        image[...] = np.nan
-        image[wanted] = sample(frame.image, transform(frame.motion, points), frame.box)
-        for name, regions in atlases.items():
-            tacs[name][:, place] = covered_means(image, regions, least)
-    frames.flush()
-    return tacs | _times(series, order), path
+    frames = AlignedFrames(series, motion, ends)
+    path, shape = Path.cwd() / "frames.npy", (len(frames.order), *mni_grid(2).shape)
+    images = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    tacs = frames.on_template(t1w_to_pet, field, processing, images)
+    images.flush()
+    return tacs | frames.times(), path
 
 
 @interface("record")
@@ -127,13 +108,10 @@ def SaveDynamic(
     list of str
         As `SaveImages`.
     """
-    order = _in_time(series, motion)
-    path = place.path("pet_dynamic")
-    grid = next(read_frames(*series[0].files)).grid
-    times = _times(series, order)
+    frames, path = AlignedFrames(series, motion, ends), place.path("pet_dynamic")
+    grid, times = next(read_frames(*series[0].files)).grid, frames.times()
     start, duration = times["frame_start_s"], times["frame_end_s"] - times["frame_start_s"]
-    read = _read(series, motion, ends, order)
-    save_frames(path, _native(read, grid), len(order), frame_s=float(duration.mean()))
+    save_frames(path, frames.on_grid(grid), len(start), frame_s=float(duration.mean()))
     content = {"FrameTimesStart": start.tolist(), "FrameDuration": duration.tolist()}
     write_json(sidecar_path(path), described("pet_dynamic", sidecar | content))
     return named(place, path)
@@ -263,55 +241,6 @@ def motion_rows(head_motion: Motion) -> Iterator[list[Any]]:
             int(head_motion.borrowed[index]),
             head_motion.pet[index],
         ]
-
-
-def _in_time(series: list[FrameSeries], motion: list[Any]) -> list[tuple[int, int]]:
-    """(PET, frame) of all frames in the order of time, without those of lost parts."""
-    parts = sorted(range(len(series)), key=lambda number: series[number].start_s[0])
-    return [(number, index) for number in parts for index in range(len(motion[number]))]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Activity of a frame, the part of it that was measured, and reference -> frame."""
-
-    image: Volume
-    box: Box
-    motion: np.ndarray
-
-
-def _read(
-    series: list[FrameSeries], motion: list[Any], ends: list[int], order: list[tuple[int, int]]
-) -> Iterator[_Frame]:
-    """Read every frame in the order of time."""
-    for number in dict.fromkeys(number for number, _ in order):
-        part = series[number]
-        with prefixed_errors(part.files[0]):
-            # of all frames: before the tracer arrives there is nothing to tell it by
-            box = common_box(frame.data for frame in read_frames(*part.files))
-            for index, frame in enumerate(read_frames(*part.files)):
-                if index == 0 and number == 0:  # other parts may come from another scanner
-                    box = box_without_ends(frame, box, (ends[0], ends[1]))
-                activity = np.asarray(frame.data, np.float32) * np.float32(part.factors[index])
-                matrix = np.array(motion[number][index])
-                yield _Frame(Volume(activity, frame.affine), box, matrix)
-
-
-def _native(frames: Iterator[_Frame], grid: Grid) -> Iterator[Volume]:
-    """Frames on the grid of the scan, the head at the reference; 0 where not measured."""
-    for frame in frames:
-        own = frame.image.grid
-        same = own.shape == grid.shape and np.array_equal(own.affine, grid.affine)
-        unmoved = same and np.array_equal(frame.motion, np.eye(4))
-        image = frame.image if unmoved else resample(frame.image, grid, frame.motion, frame.box)
-        yield Volume(known_or_zero(image.data), grid.affine)
-
-
-def _times(series: list[FrameSeries], order: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    start = np.array([series[number].start_s[index] for number, index in order])
-    length = np.array([series[number].duration_s[index] for number, index in order])
-    decay = np.array([series[number].decay[index] for number, index in order])
-    return {"frame_start_s": start, "frame_end_s": start + length, "decay_factor": decay}
 
 
 def _as_rows(motion: list[Any], pets: Sequence[int]) -> list[Any]:

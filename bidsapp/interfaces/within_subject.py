@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bidsapp.bids.derivatives import OutputPlace
-from bidsapp.core.anatomy.within_subject import (
-    ventricles_ml,
-)
-from bidsapp.data import template_mask
-from bidsapp.errors import CentipetError
 from bidsapp.interfaces.define import interface
 from bidsapp.interfaces.derivatives import named, save_rigid
 from bidsapp.interfaces.transfer import Arrays
-from bidsapp.io.nifti import load_volume, save_volume
+from bidsapp.io.nifti import save_volume
 from bidsapp.record import RecordPart
-from bidsapp.steps.anatomy import segment_head
-from bidsapp.steps.headers import header_findings
-from bidsapp.steps.templating import template_of
-
-# Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
-_OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")
-_EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
+from bidsapp.steps.templating import segmented_visit, template_of
 
 
 @interface("visit", "report")
@@ -43,27 +31,7 @@ def SegmentVisit(t1w: Path) -> tuple[Arrays, dict[str, Any]]:
     report
         Volumes in ml and flags about the image, or the reason why it cannot be used.
     """
-    try:
-        image = load_volume(t1w, ndim=3)
-        checked = segment_head(image)
-    except CentipetError as error:
-        return {}, {"reason": str(error).replace(f"{t1w}: ", "")}
-    segmentation = checked.segmentation
-    about_image = [flag for flag in checked.findings if flag.code in _OF_IMAGE]
-    visit = {
-        "data": segmentation.corrected,
-        "affine": image.affine,
-        "brain": segmentation.brain_mask,
-        "landmarks": segmentation.field[template_mask(2).data][::_EVERY].astype(np.float64),
-    }
-    size = image.grid.voxel_size
-    return visit, {
-        "tissue_ml": segmentation.quality["gm_ml"] + segmentation.quality["wm_ml"],
-        "ventricles_ml": ventricles_ml(
-            segmentation.probabilities[2], segmentation.brain_mask, size
-        ),
-        "flags": list(map(asdict, (*about_image, *header_findings(t1w, "T1w")))),
-    }
+    return segmented_visit(t1w)
 
 
 @interface("t1w", "to_visits", "record")

@@ -3,18 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.core.anatomy.within_subject import Visit, template_quality, within_subject_template
+from bidsapp.core.anatomy.within_subject import (
+    Visit,
+    template_quality,
+    ventricles_ml,
+    within_subject_template,
+)
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import Flag, flagged, is_beyond
-from bidsapp.data import read_table
+from bidsapp.data import read_table, template_mask
 from bidsapp.data.sentences import refused, worded_flag
+from bidsapp.errors import CentipetError
+from bidsapp.io.nifti import load_volume
 from bidsapp.record import RecordPart
 from bidsapp.record.model import Longitudinal, TemplateVisit
+from bidsapp.steps.anatomy import segment_head
+from bidsapp.steps.headers import header_findings
+
+# Flags of a visit that the template keeps; how it was normalised is judged of the template instead.
+_OF_IMAGE = ("t1w-missing", "t1w-negative", "t1w-orientation")
+_EVERY = 40  # voxel of the template brain is a landmark: 5,000 of them
+
+
+def segmented_visit(t1w: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Segment one of several T1w; one that fails is reported and left out of the template.
+
+    Parameters
+    ----------
+    t1w : raw T1w, NIfTI
+
+    Returns
+    -------
+    dict of ndarray
+        ``data``, ``affine``, ``brain``, ``landmarks`` for `template_of`; empty without a head.
+    dict
+        Volumes in ml and flags about the image, or the ``reason`` why it cannot be used.
+    """
+    try:
+        image = load_volume(t1w, ndim=3)
+        checked = segment_head(image)
+    except CentipetError as error:
+        return {}, {"reason": str(error).replace(f"{t1w}: ", "")}
+    head = checked.segmentation
+    about_image = [flag for flag in checked.findings if flag.code in _OF_IMAGE]
+    visit = {
+        "data": head.corrected,
+        "affine": image.affine,
+        "brain": head.brain_mask,
+        "landmarks": head.field[template_mask(2).data][::_EVERY].astype(np.float64),
+    }
+    size = image.grid.voxel_size
+    return visit, {
+        "tissue_ml": head.quality["gm_ml"] + head.quality["wm_ml"],
+        "ventricles_ml": ventricles_ml(head.probabilities[2], head.brain_mask, size),
+        "flags": list(map(asdict, (*about_image, *header_findings(t1w, "T1w")))),
+    }
 
 
 def template_of(
@@ -26,8 +76,7 @@ def template_of(
 
     Parameters
     ----------
-    visits : ``data``, ``affine``, ``brain``, ``landmarks`` of each T1w; empty where there is none
-    reports : volumes in ml and flags about each image, or the ``reason`` why it cannot be used
+    visits, reports : as `segmented_visit` gives them
     sources : BIDS URIs of the T1ws
 
     Returns

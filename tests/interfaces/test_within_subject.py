@@ -31,7 +31,7 @@ def segmented(tmp_path, monkeypatch):
         )  # fmt: skip
         return SimpleNamespace(segmentation=head, findings=findings[float(t1w.data.max())])
 
-    monkeypatch.setattr(within_subject, "segment_head", segment_head)
+    monkeypatch.setattr(templating, "segment_head", segment_head)
     monkeypatch.setattr(
         templating,
         "within_subject_template",

@@ -18,7 +18,7 @@ from bidsapp.core.anatomy.within_subject import within_subject_template
 from bidsapp.core.grid.volume import Volume
 from bidsapp.errors import BadDataError
 from bidsapp.execution import engine
-from bidsapp.interfaces import anatomy, within_subject
+from bidsapp.interfaces import anatomy
 from bidsapp.io.affine_files import load_itk_affine
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing, Resources
@@ -88,7 +88,7 @@ def calls(stand_ins, monkeypatch) -> list[str]:
         stand_ins.append(f"template of {len(given)}")
         return within_subject_template(given)
 
-    monkeypatch.setattr(within_subject, "segment_head", segment_head)
+    monkeypatch.setattr(templating, "segment_head", segment_head)
     monkeypatch.setattr(templating, "within_subject_template", template)
     stand_ins.clear()
     return stand_ins
