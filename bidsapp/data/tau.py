@@ -78,12 +78,19 @@ def tau_voi_files(folder: Path) -> dict[str, Path]:
     ------
     NoInputError
         A volume is missing.
+    BadDataError
+        There are several of a name, which differ.
     """
     files = {}
     for region, name in read_table("tau")["files"].items():
         choices = sorted(folder.rglob(name)) + sorted(folder.rglob(f"{name}.gz"))
         if not choices:
             raise NoInputError(worded("tau-vois", "missing", folder=folder, name=name))
+        for path in choices[1:]:
+            first, other = load_volume(choices[0]), load_volume(path)
+            if not (other.grid.is_same(first.grid) and np.array_equal(other.data, first.data)):
+                names = ", ".join(str(path.relative_to(folder)) for path in choices)
+                raise refused("tau-vois", "several", folder=folder, names=names)
         files[region] = choices[0]
     return files
 

@@ -74,6 +74,17 @@ def test_missing_and_misplaced_volumes_are_named(tau_vois, tmp_path):
         tau_voi_files(folder)
 
 
+def test_two_versions_of_a_volume_are_not_chosen_from(tau_vois, tmp_path):
+    for name in ("old", "new"):
+        shutil.copytree(tau_vois, tmp_path / name)
+    assert tau_voi_files(tmp_path)["universal"] == tmp_path / "new" / "CenTauR.nii"
+    image = nib.load(tmp_path / "old" / "CenTauR.nii")
+    less = image.get_fdata() * (np.arange(91) > 45)[:, None, None]
+    nib.Nifti1Image(less, image.affine).to_filename(tmp_path / "old" / "CenTauR.nii")
+    with pytest.raises(BadDataError, match=r"new/CenTauR.nii, old/CenTauR.nii differ"):
+        tau_voi_files(tmp_path)
+
+
 def test_a_scan_gets_every_region_on_both_scales(folder, tmp_path):
     image = np.full((91, 109, 91), 100.0, np.float32)
     image[vois(2)["ctx"]] = 150
