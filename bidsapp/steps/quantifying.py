@@ -186,7 +186,7 @@ def by_both_positions(
                 uptake = mean_at_points(position_means, points)
                 known = uptake[np.isfinite(uptake)].astype(np.float64)
                 means.append(float(known.mean()) if known.size else 0.0)
-            if means[1] > 0:
+            if min(means) > 0:  # both were seen
                 by_position[method] = centiloid(means[0] / means[1], equation)
     nmi, model = by_position["nmi"], by_position["model"]
     apart = None if nmi is None or model is None else model - nmi

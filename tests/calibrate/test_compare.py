@@ -92,6 +92,7 @@ def test_the_command_writes_numbers_and_plots(two, tmp_path, capsys):
         10, 11, 12.2, 18, 20, 20.1, 24.1, 24.4, 25, 26, 30,
     ]  # fmt: skip
     assert f"{content['columns']['centiloid']['line']['slope']:.4f}" in printed
+    assert "centiloid above 24.4: both" in printed
     assert len(list((tmp_path / "out").glob("*.svg"))) == 4
     assert content["files"]["first"]["name"] == "a.tsv"  # no path
 

@@ -313,13 +313,14 @@ def test_columns_are_known_in_whatever_case(tmp_path):
     tables["people.csv"].write_text(
         "Person,Cohort,SUVR_WC,_SUVR_WC_B\nX,YC,1.1,0.9\nY,AD,2.1,1.7\n"
     )
-    tables["pairs.csv"].write_text("ID,Tracer,PiB_SUVR_wc,F18_SUVR_wc\nX,FBB,1.5,1.4\n")
+    tables["pairs.csv"].write_text("ID,Cohort,Tracer,PiB_SUVR_wc,F18_SUVR_wc\nX,YC,FBB,1.5,1.4\n")
     assert [(p.name, p.is_young, p.suvr) for p in read_people(tables["people.csv"])] == [
         ("X", True, {"wc": 1.1, "wcb": 0.9}),
         ("Y", False, {"wc": 2.1, "wcb": 1.7}),
     ]
     (pair,) = read_pairs(tables["pairs.csv"])
     assert (pair.tracer, pair.pib, pair.other) == ("FBB", {"wc": 1.5}, {"wc": 1.4})
+    assert pair.is_young
 
 
 def test_a_group_table_gives_pairs(tmp_path):
@@ -606,6 +607,7 @@ def test_centiloids_of_pib_are_as_good_as_its_suvrs(own):
     rows = ["id\ttracer\tpib_cl\tf18_suvr_wc"]
     for i in range(12):
         rows.append(f"A{i}\tQZ41\t{10.0 * i - 5}\t{0.006 * (10 * i - 5) + 1.1!r}")
+    rows.append("B\tQZ41\tn/a\t3.0")  # has nothing of PiB
     (own / "pairs.tsv").write_text("\n".join(rows) + "\n")
     with using_tracer_file(own / "lab.toml"):
         pairs = read_pairs(own / "pairs.tsv")

@@ -173,8 +173,8 @@ def aligned(raw_scan):
             FrameSeries((raw_scan / f"{name}.nii.gz",), start_s, duration_s)
             for name, start_s, duration_s in (
                 ("scan", (5400.0, 5700.0, 6000.0), (300.0,) * 3),
-                ("early", (0.0,), (600.0,)),
                 ("half", (900.0,), (300.0,)),
+                ("early", (0.0,), (600.0,)),
             )
         ],
         weights_s=[300.0, 300.0, 300.0],
@@ -185,17 +185,18 @@ def test_positions_of_the_scan_and_of_its_early_part(aligned, head):
     motion, points = aligned.outputs.motion, head.brain_points
     assert motion[0][0] == motion[0][1] == np.eye(4).tolist()
     assert displacement(np.array(motion[0][2]), MOVE, points) < 0.7
-    assert displacement(np.array(motion[1][0]), EARLY, points) < 0.7
+    assert displacement(np.array(motion[2][0]), EARLY, points) < 0.7
 
 
 def test_a_part_that_cannot_be_read_is_lost_alone(aligned):
-    assert aligned.outputs.motion[2] == []
+    assert aligned.outputs.motion[1] == []
     record = aligned.outputs.record
     assert [flag.code for flag in record.flags] == ["motion-window", "dual-window-part"]
     message = record.flags[1].message
     assert message.startswith("half.nii.gz of the same injection") and "/" not in message
     assert "missing from the time-activity curves (cannot be read as NIfTI" in message
     assert record.motion.frame_start_s == (0, 5400, 5700, 6000)
+    assert record.motion.pet == (2, 0, 0, 0) and record.motion.reference_frame == 1
     assert record.qc["motion_window_mm"] == pytest.approx(
         max(record.motion.distance_mm[1:]), abs=0.3
     )

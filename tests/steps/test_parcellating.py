@@ -13,6 +13,7 @@ from bidsapp.data.atlases import atlas, chosen_atlases
 from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
+from bidsapp.io.hashes import file_hash
 from bidsapp.settings import AtlasFile, ParcellationChoice, Processing, ReferenceChoice
 from bidsapp.steps.head import HeadTissues
 from bidsapp.steps.measuring import AtlasSpace, check_options, measure_atlases, template_space
@@ -83,7 +84,7 @@ def heads(shared_data, tmp_path_factory):
 def test_suvrs_are_the_means_of_numpy(heads):
     for head in heads:
         own, flags = head.accepted(head.path)
-        assert flags == ()
+        assert flags == () and own.derivatives[0].digest == file_hash(head.path)
         pet = np.random.default_rng(3).gamma(20, 300, head.labels.shape).astype(np.float32)
         found = measure_atlases(pet, head.space(), processing=own, equations={})
         table = found.columns["FreeSurferDK"]
@@ -147,7 +148,9 @@ def test_what_is_not_a_parcellation_of_this_head_is_told(heads, tmp_path, change
         path.write_bytes(path.read_bytes()[:-5000])
     own, flags = head.accepted(path)
     assert [a.name for a in chosen_atlases(own)] == ["Centiloid", "DesikanKilliany"]
-    assert flags[0].code == "parcellation-refused" and path.name in flags[0].message
+    assert flags[0].code == "parcellation-refused"
+    message = flags[0].message
+    assert "/".join(path.parts[-3:]) in message and str(tmp_path) not in message
 
 
 def test_sides_that_the_table_exchanges_are_told(heads, tmp_path):
