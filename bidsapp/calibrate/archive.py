@@ -346,8 +346,7 @@ def _role(text: str, fluorine: str | None) -> str | None:
     if set(table["pib"]) & set(words):
         return "PIB"
     for word in words:
-        tracer = None if word in table["neutral"] else tracer_from_name(word)
-        if tracer is not None:
+        if (tracer := tracer_from_name(word)) is not None:
             return tracer.code
     if "F18" in words:
         if fluorine is None:

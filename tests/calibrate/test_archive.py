@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -10,8 +11,10 @@ from dicom_studies import Mr, Pet
 from synthetic_records import finished_record
 from synthetic_records import write as write_record
 
+from bidsapp.bids.layout import check_dataset
+from bidsapp.bids.pet_metadata import read_timing
 from bidsapp.calibrate.archive import find_images
-from bidsapp.calibrate.raw_images import bids_label, measured, write_dataset
+from bidsapp.calibrate.raw_images import Expected, expected_of_bids, measured, write_dataset
 from bidsapp.cli.calibrate import main
 from bidsapp.errors import BadDataError, ExitCode, NoInputError, UsageError
 
@@ -234,18 +237,38 @@ def test_the_dataset_holds_links_and_the_window_of_the_tracer(tmp_path):
         write_dataset(found, tmp_path / "raw")
     pet = tmp_path / "raw" / "sub-AD01" / "pet" / "sub-AD01_trc-PIB_pet.nii"
     assert pet.is_symlink() and pet.resolve() == found[0].pet
-    sidecar = json.loads(pet.with_suffix(".json").read_text())
-    assert sidecar["FrameTimesStart"] == [3000, 3600] and sidecar["FrameDuration"] == [600, 600]
-    assert bids_label("AD_01") == "AD01"
+    timing = read_timing(json.loads(pet.with_suffix(".json").read_text()), pet, 2)
+    assert (timing.frame_start_s, timing.frame_duration_s) == ((3000, 3600), (600, 600))
+    assert (timing.decay_corrected, timing.decay_reference_s) == (True, 3000)
+    assert timing.findings == ()
+    check_dataset(tmp_path / "raw")
+    twin = replace(found[0], person="AD-01")
+    with pytest.raises(BadDataError, match="AD-01 and AD01 have the same BIDS label AD01"):
+        write_dataset([*found, twin], tmp_path / "raw")
+
+
+def test_scans_of_a_dataset_have_the_group_of_the_table(tmp_path):
+    for who in ("01", "YC02"):
+        entities = {"sub": who, "trc": "PIB"}
+        write_record(tmp_path / "out", finished_record(entities), entities)
+    expected = [Expected("01", False, "PIB"), Expected("YC02", True, "PIB")]
+    assert expected_of_bids(tmp_path, tmp_path / "out") == expected
+    (tmp_path / "participants.tsv").write_text("participant_id\tgroup\nsub-01\tyoung\n")
+    expected[0] = Expected("01", True, "PIB")
+    assert expected_of_bids(tmp_path, tmp_path / "out") == expected
 
 
 def test_what_was_measured_and_what_was_not(tmp_path):
     root = archive(
         tmp_path / "a",
         *(f"{kind}/{who}_{kind}.nii" for kind in ("PiB", "MR", "FBB") for who in ("AD01", "YC101")),
+        "FBB/AD02_FBB.nii",
+        "MR/AD02_MR.nii",
     )
     found, _ = find_images(root, tmp_path / "c")
-    for who, tracer, suvr in (("AD01", "PIB", 2.0), ("AD01", "FBB", 1.6), ("YC101", "PIB", 1.0)):
+    for who, tracer, suvr in (
+        ("AD01", "PIB", 2.0), ("AD01", "FBB", 1.6), ("YC101", "PIB", 1.0), ("AD02", "FBB", 1.5),
+    ):  # fmt: skip
         entities = {"sub": who, "trc": tracer}
         flags = [{"code": "pet-t1w-mirrored", "message": "look"}] if who == "YC101" else []
         write_record(tmp_path / "out", finished_record(entities, suvr, flags=flags), entities)
@@ -256,7 +279,7 @@ def test_what_was_measured_and_what_was_not(tmp_path):
     assert [(p.name, p.tracer, p.pib["wc"], p.other["wc"]) for p in pairs] == [
         ("AD01", "FBB", 2.0, 1.6)
     ]
-    assert list(missing) == ["YC101 (FBB)"]
+    assert missing == {"YC101 (FBB)": "the pipeline gave no record"}
     assert suspects[0].people == ("YC101",) and "left and right" in suspects[0].message
 
 

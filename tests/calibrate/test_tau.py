@@ -176,6 +176,12 @@ def test_missing_columns_are_named(run, header, said):
     assert code not in (0, 1) and said in error
 
 
+def test_a_value_that_no_suvr_gives_is_told(run):
+    rows = [(*row[:3], -99.0) for row in rows_of(*people())]
+    code, _, _, error = run(rows, header=(*HEADER[:3], "standard_centaurz_universal"))
+    assert code not in (0, 1) and "no SUVR gives -99.0" in error
+
+
 def test_two_columns_of_the_standard_pipeline_are_refused(run):
     rows = [(*row, 1.0) for row in rows_of(*people())]
     code, _, _, error = run(rows, header=(*HEADER, "standard_centaurz_universal"))
@@ -200,6 +206,7 @@ def test_columns_of_the_group_table_are_those_that_are_read(run):
         for i, (a, b) in enumerate(zip(own, standard, strict=True))
     ]
     rows.append(("sub-x", "FBB", *["n/a"] * 10))  # an amyloid scan of the same table
+    rows.append(("sub-y", "FTP", *["n/a"] * 5, *[1.2] * 5))  # nothing of this pipeline
     code, out, _, _ = run(rows, header=header)
     assert code == 0
     assert set(read_tau_calibration(out / "tau_calibration.json").of("FTP")) == set(tau_regions())
