@@ -228,8 +228,9 @@ def with_sexes(row: Row, dictionary: Mapping[str, Any]) -> dict[str, str | None]
 
     Examples
     --------
-    >>> with_sexes({"sex": "2"}, {"sex": {"Levels": {"1": "male", "2": "female"}}})
-    {'sex': 'female'}
+    >>> described = {"sex": {"Levels": {"1": "male", "2": "female", "9": "not stated"}}}
+    >>> with_sexes({"sex": "2"}, described), with_sexes({"sex": "9"}, described)
+    ({'sex': 'female'}, {'sex': '9'})
     """
     changed = dict(row)
     for name, value, about in _described(row, dictionary, SEX_COLUMNS):
@@ -323,7 +324,7 @@ def _within(value: Any, limits: tuple[float, float]) -> int | float | None:
     if isinstance(value, str):
         text = value.strip().replace(",", ".")
         try:
-            value = int(text) if text.isascii() and text.isdigit() else float(text)
+            value = int(text) if text.isdigit() else float(text)
         except ValueError:
             return None
     return value if is_number(value) and limits[0] <= value <= limits[1] else None

@@ -164,19 +164,19 @@ def test_names_that_are_no_text_harm_nobody(raw_study):
     assert len(read_dataset(raw_study.root, Filters()).t1ws) == 2
 
 
-def test_hundreds_of_participants_are_quick(raw):
-    for i in range(300):
-        for folder, suffix in (("anat", "T1w"), ("pet", "pet"), ("func", "bold")):
+def test_many_participants_are_quick(raw):
+    for i in range(150):
+        for folder, suffix in (("pet", "pet"), ("func", "bold")):
             path = raw.root / f"sub-{i:04d}" / folder
             path.mkdir(parents=True)
             (path / f"sub-{i:04d}_{suffix}.nii.gz").touch()
     begin = time.perf_counter()
-    assert len(read_dataset(raw.root, Filters()).pets) == 300
+    assert len(read_dataset(raw.root, Filters()).pets) == 150
     everybody = time.perf_counter() - begin
     begin = time.perf_counter()
     assert len(read_dataset(raw.root, Filters(participant=("0007",))).pets) == 1
     assert time.perf_counter() - begin < max(everybody / 2, 0.5)
-    assert everybody < 10
+    assert everybody < 5
 
 
 def test_a_folder_that_is_no_dataset(tmp_path):

@@ -57,6 +57,8 @@ def test_one_bad_scan_never_stops_the_others(raw):
         "6": "BadDataError",
         "7": "BadDataError",
     }
+    tracers = {f.entities["sub"]: f.tracer for f in plan.failures}
+    assert (tracers["4"], tracers["5"], tracers["6"]) == ("FBB", "FBB", None)
     assert [skip.entities["sub"] for skip in plan.skipped] == ["3"]
     hints = {"2": "FrameDuration", "4": "--allow-off-window", "5": "cannot be read",
              "6": "JSON", "7": "TracerRadionuclide"}  # fmt: skip

@@ -148,16 +148,18 @@ def test_stated_times_count_from_the_injection() -> None:
     assert timing(in_sidecar(PET_SIDECAR, own)).frame_start_s == (3000, 3600)
 
 
-@pytest.mark.parametrize("zero", ["TimeZero", "AcquisitionTime"])
+@pytest.mark.parametrize("zero", ["TimeZero", "AcquisitionTime", "frames alone"])
 @pytest.mark.parametrize("key", ["InjectionTime", "TimeZero"])
 def test_a_stated_injection_goes_onto_the_clock_of_the_sidecar(zero: str, key: str) -> None:
-    sidecar = dict(PET_SIDECAR)
-    if zero == "AcquisitionTime":  # as dcm2niix leaves it
+    sidecar = {**PET_SIDECAR, "AcquisitionTime": "11:32:00"}  # less than TimeZero
+    if zero != "TimeZero":  # as dcm2niix leaves it
         sidecar |= {"ScanStart": 0, "FrameTimesStart": [0, 600], "ImageDecayCorrectionTime": 0}
         sidecar |= {"AcquisitionTime": "11:30:00.500"}
         del sidecar["TimeZero"], sidecar["InjectionStart"]
+    if zero == "frames alone":
+        del sidecar["ScanStart"]
     found = timing(in_sidecar(sidecar, {key: "09:58:00"}))
-    half = 0.5 if zero == "AcquisitionTime" else 0
+    half = 0 if zero == "TimeZero" else 0.5
     assert found.frame_start_s == (5520 + half, 6120 + half)
     assert found.decay_reference_s == 5520 + half
 

@@ -71,6 +71,7 @@ def test_the_session_of_the_pet_comes_first(raw):
         ("2", {"1": 70, "2": 75, "3": 75.1}, "3"),  # as near by number
         ("1", {"0": 70, "1": 75, "3": 75.1}, "0"),  # nearer by number, which may count days
         ("b", {"a": 70, "b": 75, "c": "n/a"}, "a"),
+        ("b", {"a": 70, "b": "n/a", "c": 75.1}, "a"),
     ],
 )
 def test_ages_in_sessions_tell_the_nearest_where_labels_do_not(raw, pet, ages, nearest):
