@@ -218,6 +218,7 @@ def test_record_tells_the_cortex_by_every_model(fitted):
     kinetics = fitted.record.kinetics
     assert kinetics.done and kinetics.gaps_min == () and fitted.record.flags == ()
     assert kinetics.k2_prime_per_min == pytest.approx(0.12, rel=0.01)
+    assert (kinetics.k2_prime_source, kinetics.t_end_min) == ("SRTM", 95)
     for name in ("SRTM", "SRTM2", "MRTM", "MRTM2", "Logan"):
         assert kinetics.models[name]["DVR"] == pytest.approx(1.8, rel=0.005)
     assert kinetics.models["Logan"]["t_star_min"] == 30

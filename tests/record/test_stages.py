@@ -2,8 +2,12 @@ import json
 
 import pytest
 
+from bidsapp import __version__
+from bidsapp.bids.derivatives import output_path
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
+from bidsapp.io.atomic import write_text
+from bidsapp.io.hashes import file_hash
 from bidsapp.record import Flag, RecordPart, Status, read_record, write_record
 from bidsapp.record.codec import plain
 from bidsapp.record.stages import (
@@ -11,13 +15,14 @@ from bidsapp.record.stages import (
     failed_record,
     planned_record,
     unplanned_record,
+    with_leftovers,
 )
 from bidsapp.settings import Filters, Processing
 
 
 def test_a_planned_scan_is_incomplete_until_somebody_finishes_it(raw, tmp_path):
     raw.t1w("sub-1")
-    raw.pet("sub-1_trc-FBB")
+    raw.pet("sub-1_trc-FBB", Units="SUV")
     (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
     record = planned_record(scan, raw.root)
     path = write_record(tmp_path / "out", record)
@@ -27,6 +32,7 @@ def test_a_planned_scan_is_incomplete_until_somebody_finishes_it(raw, tmp_path):
     assert read.window_min == read.tracer_window_min == (90, 110)
     assert read.source == "bids:raw:sub-1/pet/sub-1_trc-FBB_pet.nii.gz"
     assert [frame.weight_s for frame in read.frames] == [600, 600]
+    assert [flag.code for flag in read.flags] == ["units"] and read.version == __version__
 
     message = f"{scan.pet}: killed; run again"
     write_record(tmp_path / "out", failed_record(record, "WorkerLostError", message, raw.root))
@@ -42,8 +48,13 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     raw.t1w("sub-2")
     raw.pet("sub-2_run-1", ScanStart=0, FrameTimesStart=[0], FrameDuration=[600])
     raw.pet("sub-2_run-2")
+    raw.t1w("sub-3")
+    raw.pet("sub-3", FrameDuration=[600])
     plan = make_plan(read_dataset(raw.root, Filters()), Processing())
     others = [unplanned_record(other, raw.root) for other in (*plan.failures, *plan.skipped)]
+    refused, *others = others
+    assert (refused.status, refused.error) == ("failed", "BadDataError")
+    assert refused.reason.startswith("sub-3/pet/sub-3_pet.nii.gz: FrameDuration")
     assert [(r.status, r.session_id, r.error) for r in others] == [
         ("skipped", "ses-a", None),
         ("skipped", None, None),
@@ -53,6 +64,21 @@ def test_what_planning_refuses_or_leaves_out(raw, tmp_path):
     text = path.read_text()
     assert json.loads(text) == plain(others[1]) | {"sha256": json.loads(text)["sha256"]}
     assert str(tmp_path / "raw") not in others[1].reason
+
+
+def test_a_failed_scan_names_what_was_written_before(raw, tmp_path):
+    raw.t1w("sub-1")
+    raw.pet("sub-1_trc-FBB")
+    (scan,) = make_plan(read_dataset(raw.root, Filters()), Processing()).scans
+    failed = failed_record(planned_record(scan, raw.root), "BadDataError", "no brain", raw.root)
+    written = [output_path(tmp_path, "pet_native", scan.entities),
+               output_path(tmp_path, "mask", scan.t1w.entities)]  # fmt: skip
+    of_others = output_path(tmp_path, "pet_native", {"sub": "1", "trc": "FMM"})
+    for path in (*written, of_others):
+        write_text(path, path.name)
+    write_record(tmp_path, failed)
+    outputs = with_leftovers(failed, tmp_path).provenance.outputs
+    assert outputs == {p.relative_to(tmp_path).as_posix(): file_hash(p) for p in written}
 
 
 def test_a_finished_record_holds_what_every_step_said(raw):

@@ -13,7 +13,6 @@ from bidsapp.data.atlases import atlas, chosen_atlases
 from bidsapp.data.freesurfer import freesurfer_rows
 from bidsapp.data.reference_regions import chosen_references
 from bidsapp.errors import UsageError
-from bidsapp.io.hashes import file_hash
 from bidsapp.settings import AtlasFile, ParcellationChoice, Processing, ReferenceChoice
 from bidsapp.steps.head import HeadTissues
 from bidsapp.steps.measuring import AtlasSpace, check_options, measure_atlases, template_space
@@ -84,7 +83,7 @@ def heads(shared_data, tmp_path_factory):
 def test_suvrs_are_the_means_of_numpy(heads):
     for head in heads:
         own, flags = head.accepted(head.path)
-        assert flags == () and own.derivatives[0].digest == file_hash(head.path)
+        assert flags == ()
         pet = np.random.default_rng(3).gamma(20, 300, head.labels.shape).astype(np.float32)
         found = measure_atlases(pet, head.space(), processing=own, equations={})
         table = found.columns["FreeSurferDK"]

@@ -8,7 +8,12 @@ from rigid_phantom import PET_GRID, make_head, make_pet
 
 from bidsapp.core.grid.alignment import displacement, inverse, rigid_matrix
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.registration.motion import align_frames, align_parts, merged_groups
+from bidsapp.core.registration.motion import (
+    LEAST_CORRECTED_MM,
+    align_frames,
+    align_parts,
+    merged_groups,
+)
 from bidsapp.errors import BadDataError
 from bidsapp.record.parts import motion_part
 
@@ -113,10 +118,11 @@ def test_another_part_is_found_after_a_break(head, still, move):
 def test_what_is_told_is_in_the_order_of_time(still):
     late, shift = still, rigid_matrix([3.0, 0, 0, 0, 0, 0.1])
     early = late.after(shift)
-    starts = [[5400, 5700], [0, 300], [7000]]
-    motion = motion_part([late, early, None], starts, [[300] * 2] * 3, True)
+    starts = [[5400, 5700], [7000], [0, 300]]
+    motion = motion_part([late, None, early], starts, [[300] * 2] * 3, True)
     assert motion.frame_start_s == (0, 300, 5400, 5700)
-    assert motion.pet == (1, 1, 0, 0)
+    assert motion.pet == (2, 2, 0, 0) and motion.least_corrected_mm == LEAST_CORRECTED_MM
+    assert motion.distance_mm == (*early.distance_mm, *late.distance_mm)
     assert motion.reference_frame == 2 + late.reference
     centre = early.head.mean(axis=0)
     expected = shift[:3, :3] @ centre + shift[:3, 3] - centre
