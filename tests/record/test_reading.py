@@ -32,8 +32,8 @@ def test_a_finished_scan_is_read_whole(tmp_path):
 
 def test_numbers_that_are_not_finite_are_absent(tmp_path):
     content = finished_record(SCAN)
-    content["qc"] = {"a": float("nan"), "b": float("inf"), "c": None, "d": 3}
-    assert dict(read(tmp_path, content).qc) == {"a": None, "b": None, "c": None, "d": 3}
+    content["qc"] = {"a": float("nan"), "b": float("inf"), "c": None, "d": 3, "e": 1e300}
+    assert dict(read(tmp_path, content).qc) == {"d": 3, **dict.fromkeys("abce")}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_a_field_of_another_type_never_crashes(tmp_path, value):
         record = read(tmp_path, whole | {field: value})
         assert record.status in Status
         assert (record.centiloid is None) == (record.status is Status.FAILED), field
+        assert isinstance(record.method, str | None)
 
 
 def test_a_record_cut_anywhere_is_failed(tmp_path):
@@ -104,9 +105,13 @@ def test_the_fingerprint_follows_parameters_and_resources_only(tmp_path):
     base = finished_record(SCAN)
     first = read(tmp_path, base).fingerprint
     assert read(tmp_path, base | {"centiloid": 1.0}).fingerprint == first
-    for key, other in (("parameters", {"pet_to_t1w": "nmi"}), ("resources", {"a.nii.gz": "x"})):
+    for key, other in (
+        ("parameters", {"pet_to_t1w": "nmi", "voi_mm": None}),
+        ("resources", {"a.nii.gz": "x"}),
+    ):
         changed = base | {"provenance": base["provenance"] | {key: other}}
         assert read(tmp_path, changed).fingerprint != first
+        assert getattr(read(tmp_path, changed).provenance, key) == other
     assert read(tmp_path, base | {"provenance": {"version": "1"}}).fingerprint is None
 
 

@@ -72,6 +72,7 @@ def test_window_coverage_and_value_are_judged(tmp_path):
     assert found["Uptake window"].colour == "amber" and "75 %" in found["Uptake window"].verdict
     assert found["Regions inside the field of view"].colour == "red"
     assert "(cerebellar grey matter)" in found["Regions inside the field of view"].value
+    assert found["Regions inside the field of view"].verdict == "limit 98 %"
     assert found["Plausible Centiloid"].colour == "red"
 
 
