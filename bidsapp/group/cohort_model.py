@@ -100,21 +100,21 @@ def _fitted(
     groups = [people.setdefault(row["participant_id"], len(people)) for row in scans]
     years = [row["years"] - first["years"] for row, first in zip(scans, _first(scans), strict=True)]
     values = [float(value(row) or 0.0) for row in scans]
+    why: list[str] = []
     for own_slopes in (True, False) if slopes else (False,):
         try:
             fit = mixed_effects(values, groups, years, fixed, slopes=own_slopes)
         except BadDataError as error:
-            more = "; fitted with one slope for all, whose interval is too narrow"
-            if own_slopes:
-                remarks.append((_OWN_SLOPE_FAILED, f"{error}{more}"))
-            else:
-                remarks.append(("not-converged", str(error)))
+            why.append(str(error))
             continue
+        if slopes and not own_slopes:
+            more = "fitted with one slope for all, whose interval is too narrow"
+            remarks.append((_OWN_SLOPE_FAILED, f"{why[0]}; {more}"))
         if fit.singular:
             zero = "a spread between participants is zero at the maximum"
             remarks.append(("singular", f"{zero}, so these data do not determine it"))
         return _terms(fit, meanings, unit), remarks
-    return _NO_MODEL, remarks
+    return _NO_MODEL, [*remarks, ("not-converged", why[-1])]
 
 
 def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) -> list[Row]:

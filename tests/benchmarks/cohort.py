@@ -79,15 +79,21 @@ def slopes(visits: int, factor: float) -> float:
     return held / PEOPLE
 
 
-def models(people: int, visits: int, spread: float, own: bool) -> tuple[float, float, int]:
-    """Share of intervals with the true change per year, mean estimate, fits that were refused."""
+def models(
+    people: int, visits: int, spread: float, own: bool, once: int = 0
+) -> tuple[float, float, int]:
+    """Share of intervals with the true change per year, mean estimate, fits that were refused.
+
+    ``once``: further people with one visit.
+    """
     found, refused = [], 0
     for seed in range(150):
         random = np.random.default_rng(seed)
-        who = np.repeat(np.arange(people), visits)
-        visit = np.tile(np.arange(visits), people)
+        who = np.r_[np.repeat(np.arange(people), visits), people + np.arange(once)]
+        visit = np.r_[np.tile(np.arange(visits), people), np.zeros(once)]
         years = 2.0 * visit + random.uniform(-0.2, 0.2, who.size) * (visit > 0)
-        values = random.normal(20, 30, people)[who] + random.normal(3, spread, people)[who] * years
+        level, slope = random.normal(20, 30, people + once), random.normal(3, spread, people + once)
+        values = level[who] + slope[who] * years
         try:
             fit = mixed_effects(values + random.normal(0, 3, who.size), who, years, {}, slopes=own)
         except BadDataError:
@@ -152,12 +158,14 @@ def main() -> None:
     for visits in (3, 4, 6):
         for factor in (1.0, 1.5):
             print(f"{visits} {factor:g} | {slopes(visits, factor):.1%}")
-    print("mixed model: participants, visits, SD of slopes | holds | mean (truth 3) | refused")
-    for people, visits, spread, own in (
-        (12, 3, 2.0, True), (30, 3, 2.0, True), (30, 3, 0.0, True), (30, 2, 2.0, False),
+    print("mixed model: participants, visits, SD of slopes, with one visit | holds | mean (truth 3)"
+          " | refused")  # fmt: skip
+    for people, visits, spread, own, once in (
+        (12, 3, 2.0, True, 0), (30, 3, 2.0, True, 0), (30, 3, 0.0, True, 0), (30, 2, 2.0, False, 0),
+        (10, 3, 2.0, True, 50),
     ):  # fmt: skip
-        held, mean, refused = models(people, visits, spread, own)
-        print(f"{people} {visits} {spread:g} | {held:.1%} | {mean:.2f} | {refused} of 150")
+        held, mean, refused = models(people, visits, spread, own, once)
+        print(f"{people} {visits} {spread:g} {once} | {held:.1%} | {mean:.2f} | {refused} of 150")
     print("mixture: people | found | crossing holds | lower + 2 SD holds")
     for people in (60, 150, 500):
         found, crossing, two = mixtures(people)

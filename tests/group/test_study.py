@@ -103,7 +103,11 @@ def test_two_visits_share_one_slope_and_say_so():
 
 def test_trouble_is_a_flag():
     rows = [one | {"centiloid": 5.0} for one in cohort(12, 3, 5)]
-    model = cohort_model(rows)
+    (only,) = cohort_model(rows)
+    assert only["kind"] == "none" and only["flags"] == "not-converged"
+    assert only["notes"] == "No mixed model: the values do not scatter about the fixed effects."
+    alike = [one | {"centiloid": 5.0 + i % 3 % 2} for i, one in enumerate(rows)]
+    model = cohort_model(alike)
     assert model[0]["flags"] == "singular"
     assert "spread between participants is zero" in model[0]["notes"]
 

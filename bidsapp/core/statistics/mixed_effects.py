@@ -1,26 +1,29 @@
 """Course of a cohort: linear mixed effects with intercept and slope of every participant.
 
-Laird & Ware 1982 (Biometrics 38:963), by restricted maximum likelihood in statsmodels. It is
-started from moments of the data: from its own start the optimiser does not reach the maximum.
+Laird & Ware 1982 (Biometrics 38:963), by restricted maximum likelihood. Once the covariance between
+participants, over the variance of scans, is given, all else follows by generalised least squares:
+the likelihood is one of the three numbers of its Cholesky factor (Bates & DebRoy 2004, J Multivar
+Anal 91:1), which has no trouble with spreads of zero.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from bidsapp.errors import BadDataError
 
 Float = NDArray[np.float64]
 
 INTERCEPT, YEARS = "intercept", "years"
-_LEAST_SHARE = 0.05  # of a start value: a variance of zero is a place the optimiser cannot leave
+_STARTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # spread of participants over that of scans
+_TOLERANCE = 1e-9  # of the deviance
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def mixed_effects(
             f"{n_people} participants are too few for {len(names)} fixed effects; more "
             "participants are needed"
         )
-    n_again = sum(np.ptp(t[group == person]) > 0 for person in range(n_people))
+    n_again = sum(bool(np.ptp(t[group == person]) > 0) for person in range(n_people))
     freedom = dict.fromkeys(names, n_people - len(names)) | {YEARS: max(n_again - len(names), 1)}
     return _fit(y, group, design, freedom, slopes)
 
@@ -121,42 +124,38 @@ def mixed_effects(
 def _fit(
     y: Float, group: NDArray[np.int_], design: Float, freedom: Mapping[str, int], slopes: bool
 ) -> MixedFit:
-    """Fit by statsmodels, which is imported here because it takes seconds."""
-    from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
-
-    random = design[:, : 2 if slopes else 1]
-    coefficients, residual, between = _moments(y, group, design, slopes)
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")  # they are reported by `converged` and `singular`
-        try:
-            fit = MixedLM(y, design, groups=group, exog_re=random).fit(
-                start_params=MixedLMParams.from_components(coefficients, between / residual),
-                reml=True,
-                method=["lbfgs", "bfgs"],
-            )
-            errors = _standard_errors(design, random, group, fit.cov_re, fit.scale)
-        except (np.linalg.LinAlgError, ValueError) as error:
-            raise BadDataError(f"the mixed model could not be computed ({error})") from None
-    estimates = np.asarray(fit.fe_params, np.float64)
-    if not (fit.converged and np.isfinite(estimates).all() and np.isfinite(errors).all()):
+    n_random = 2 if slopes else 1
+    rough = np.linalg.lstsq(design, y, rcond=None)[0]
+    rest = y - design @ rough
+    if not np.ptp(rest) > 1e-9 * np.abs(y).max(initial=1.0):
+        raise BadDataError("no mixed model: the values do not scatter about the fixed effects")
+    sums = _sums(rest, design, design[:, :n_random], group)
+    spread_of_time = math.sqrt(float(np.mean(design[:, 1] ** 2)))
+    units = (1.0, 1 / spread_of_time)[:n_random]
+    try:
+        least = _least(lambda factor: _at(sums, factor).deviance, units)
+    except np.linalg.LinAlgError:  # spreads without end: no scan scatters about its line
+        least = None
+    if least is None:
         raise BadDataError("the mixed model did not converge; look for outliers among the scans")
-    covariance = np.asarray(fit.cov_re, np.float64)
-    sds = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
-    whole = float(sds.prod())
-    correlation = float(covariance[0, -1]) / whole if slopes and whole > 0 else None
+    fit = _at(sums, least)
+    errors = np.sqrt(np.diag(np.linalg.inv(fit.information)) * fit.scale)
+    covariance = least @ least.T * fit.scale
+    sds = np.sqrt(np.diag(covariance))
+    is_zero = bool((sds < 1e-3 * math.sqrt(fit.scale)).any())
+    correlation = float(covariance[0, 1] / sds.prod()) if slopes and not is_zero else None
     return MixedFit(
         terms=tuple(
             _term(name, float(b), float(se), degrees)
-            for (name, degrees), b, se in zip(freedom.items(), estimates, errors, strict=True)
+            for (name, degrees), b, se in zip(
+                freedom.items(), rough + fit.coefficients, errors, strict=True
+            )
         ),
         intercept_sd=float(sds[0]),
         slope_sd=float(sds[1]) if slopes else None,
         correlation=correlation,
-        residual_sd=math.sqrt(float(fit.scale)),
-        singular=bool(
-            (sds < 1e-3 * math.sqrt(residual)).any()
-            or (correlation is not None and abs(correlation) > 0.999)
-        ),
+        residual_sd=math.sqrt(fit.scale),
+        singular=is_zero or (correlation is not None and abs(correlation) > 0.999),
     )
 
 
@@ -165,55 +164,93 @@ def _term(name: str, estimate: float, se: float, freedom: int) -> Term:
     return Term(name, estimate, se, freedom, estimate - width, estimate + width)
 
 
-def _standard_errors(
-    design: Float, random: Float, group: NDArray[np.int_], between: Float, scale: float
-) -> Float:
-    """Standard errors of generalised least squares, as those of R's nlme and lme4.
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of products of columns, which are all that the likelihood needs of the scans.
 
-    Those of statsmodels invert the observed information of fixed effects and variances together, of
-    which in a restricted likelihood the cross terms make them too large, twofold in ten people.
+    Attributes
+    ----------
+    random : of random effects, shape (M, q, q), by participant
+    mixed : of random effects with fixed effects and values, shape (M, q, p + 1)
+    fixed : of fixed effects and values, shape (p + 1, p + 1)
+    n : scans
     """
-    information = np.zeros((design.shape[1],) * 2)
-    for places in (np.flatnonzero(group == person) for person in np.unique(group)):
-        x, z = design[places], random[places]
-        covariance = z @ between @ z.T + scale * np.eye(places.size)
-        information += x.T @ np.linalg.solve(covariance, x)
-    return np.asarray(np.sqrt(np.diag(np.linalg.inv(information))))
+
+    random: Float
+    mixed: Float
+    fixed: Float
+    n: int
 
 
-def _moments(
-    y: Float, group: NDArray[np.int_], design: Float, slopes: bool
-) -> tuple[Float, float, Float]:
-    """Start of the fit: coefficients, residual variance, covariance between participants.
+@dataclass(frozen=True)
+class _Point:
+    """What follows from a covariance between participants.
 
-    From the lines of least squares of every participant: their scatter is that of the
-    participants plus what the scans' own scatter gives.
+    Attributes
+    ----------
+    deviance : -2 log restricted likelihood, but for a constant
+    coefficients : of the fixed effects
+    information : of them, over ``scale``
+    scale : variance of scans
     """
-    coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
-    rest, t = y - design @ coefficients, design[:, 1]
-    counts = np.bincount(group)
-    t_mean, rest_mean = (np.bincount(group, values) / counts for values in (t, rest))
-    dt, dr = t - t_mean[group], rest - rest_mean[group]
-    spread = np.bincount(group, dt**2)
-    own = np.bincount(group, dt * dr) / np.where(spread > 0, spread, 1.0)
-    if not slopes:
-        own = np.zeros_like(own)
-    left = np.bincount(group, (dr - own[group] * dt) ** 2)
-    free = np.clip(counts - 1 - (spread > 0) * slopes, 0, None)
-    typical = max(float(rest @ rest) / rest.size, 1e-12)
-    residual = max(float(left.sum()) / max(int(free.sum()), 1), 1e-3 * typical)
-    levels = rest_mean - own * t_mean
-    variances = [_between(levels, residual * (1 / counts), typical)]
-    if slopes:
-        seen = spread > 0
-        variances = [
-            _between(levels[seen], residual * (1 / counts + t_mean**2 / np.where(seen, spread, 1))[
-                seen], typical),
-            _between(own[seen], residual / spread[seen], typical / max(float(np.var(t)), 1e-12)),
-        ]  # fmt: skip
-    return np.asarray(coefficients), residual, np.asarray(np.diag(variances))
+
+    deviance: float
+    coefficients: Float
+    information: Float
+    scale: float
 
 
-def _between(lines: Float, error: Float, typical: float) -> float:
-    scatter = float(np.var(lines, ddof=1)) if lines.size > 1 else typical
-    return max(scatter - float(np.mean(error)), _LEAST_SHARE * scatter, 1e-6 * typical)
+def _sums(y: Float, design: Float, random: Float, group: NDArray[np.int_]) -> _Sums:
+    both = np.column_stack([design, y])
+    return _Sums(
+        random=_by_person(random, random, group),
+        mixed=_by_person(random, both, group),
+        fixed=both.T @ both,
+        n=y.size,
+    )
+
+
+def _by_person(left: Float, right: Float, group: NDArray[np.int_]) -> Float:
+    total = np.zeros((int(group.max()) + 1, left.shape[1], right.shape[1]))
+    np.add.at(total, group, left[:, :, None] * right[:, None, :])
+    return total
+
+
+def _at(sums: _Sums, factor: Float) -> _Point:
+    """Likelihood of a Cholesky factor of the covariance between participants over ``scale``."""
+    inner = np.eye(len(factor)) + factor.T @ sums.random @ factor
+    part = factor.T @ sums.mixed
+    products = sums.fixed - np.einsum("mqa,mqb->ab", part, np.linalg.solve(inner, part))
+    information, score = products[:-1, :-1], products[:-1, -1]
+    coefficients = np.linalg.solve(information, score)
+    squares = max(float(products[-1, -1] - score @ coefficients), np.finfo(float).tiny)
+    freedom = sums.n - len(coefficients)
+    determinants = np.linalg.slogdet(inner)[1].sum() + np.linalg.slogdet(information)[1]
+    deviance = float(determinants) + freedom * math.log(squares)
+    return _Point(deviance, coefficients, information, squares / freedom)
+
+
+def _least(deviance: Callable[[Float], float], units: Sequence[float]) -> Float | None:
+    """Factor of the least deviance: the best of a grid, then a simplex, twice; None without one."""
+    size = len(units)
+    corner = np.tril_indices(size)
+
+    def factor(numbers: ArrayLike) -> Float:
+        matrix = np.zeros((size, size))
+        matrix[corner] = numbers
+        return units_of[:, None] * matrix
+
+    units_of = np.asarray(units)
+    starts = [np.diag(start)[corner] for start in product(_STARTS, repeat=size)]
+    best = min(starts, key=lambda numbers: deviance(factor(numbers)))
+    for _ in range(2):
+        steps = 0.5 * np.diag(np.abs(best) + 0.1)
+        found = optimize.minimize(
+            lambda numbers: deviance(factor(numbers)), best, method="Nelder-Mead",
+            options={
+                "initial_simplex": np.vstack([best, best + steps]), "maxiter": 2000,
+                "xatol": 1e-6, "fatol": _TOLERANCE,
+            },
+        )  # fmt: skip
+        best = found.x
+    return factor(best) if found.success else None

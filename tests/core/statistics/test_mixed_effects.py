@@ -46,6 +46,27 @@ def test_estimates_and_standard_errors_are_those_of_r():
     assert years.high - years.estimate == pytest.approx(2.2622 * years.se, rel=1e-4)  # t of 9
 
 
+def test_the_maximum_is_reached_where_people_dropped_out_and_slopes_hardly_differ():
+    """By nlme 3.1, as above; there the likelihood has a long flat ridge."""
+    values, who, years, _ = simulated(40, 4, 20, spread=1.0)
+    kept = np.tile(np.arange(4), 40) <= who % 4
+    fit = mixed_effects(values[kept], who[kept], years[kept], {}, slopes=True)
+    assert [term.estimate for term in fit.terms] == pytest.approx([14.473, 3.286], rel=2e-3)
+    assert [term.se for term in fit.terms] == pytest.approx([5.4135, 0.2060], rel=2e-2)
+    assert fit.intercept_sd == pytest.approx(34.099, rel=2e-3)
+    assert fit.residual_sd == pytest.approx(3.390, rel=2e-2)
+
+
+def test_slopes_that_do_not_differ_are_singular():
+    who, years = np.repeat(np.arange(40), 3), np.tile([0.0, 2.0, 4.0], 40)
+    scatter = np.tile([0.5, -1.0, 0.5], 40) * np.where(who % 2, 1.0, -1.0)
+    fit = mixed_effects(who + 3 * years + scatter, who, years, {}, slopes=True)
+    assert fit.singular and fit.slope_sd < 1e-4 and fit.correlation is None
+    assert fit.residual_sd == pytest.approx(np.sqrt(40 * 1.5 / (40 * 2 - 1)))
+    assert fit.terms[1].estimate == pytest.approx(3)
+    assert fit.terms[1].se == pytest.approx(fit.residual_sd / np.sqrt(40 * 8))
+
+
 def test_people_with_one_visit_add_no_freedom_to_the_change_per_year():
     values, who, years, _ = simulated(40, 3, 6)
     kept = (who < 10) | (years == 0)
@@ -87,5 +108,8 @@ def test_too_few_people_are_refused():
 
 def test_values_without_any_scatter_are_no_silent_number():
     _, who, years, _ = simulated(12, 3, 5)
-    with pytest.raises(BadDataError, match="mixed model"):
-        mixed_effects(np.zeros(who.size), who, years, {}, slopes=True)
+    for values in (np.zeros(who.size), 5 + 2 * years):
+        with pytest.raises(BadDataError, match="do not scatter"):
+            mixed_effects(values, who, years, {}, slopes=True)
+    with pytest.raises(BadDataError, match="did not converge"):  # each on a line of their own
+        mixed_effects(who * (1 + years), who, years, {}, slopes=True)
