@@ -52,13 +52,20 @@ class FrameSeries:
     def frames(self) -> Iterator[Volume]:
         """Read the frames; errors leave the path out, which the caller adds.
 
+        Frames that are not decay-corrected to one time are here, or the last ones of carbon-11
+        would look as faint as those before the tracer arrives.
+
         Yields
         ------
         Volume
         """
-        first = self.files[0]
+        first, factors = self.files[0], iter(self.factors)
+        alike = len(set(self.factors)) <= 1
         try:
-            yield from read_frames(*self.files)
+            for frame in read_frames(*self.files):
+                factor = 1.0 if alike else next(factors, 1.0) / self.factors[0]
+                data = frame.data if factor == 1 else np.float32(factor) * frame.data
+                yield Volume(data, frame.affine)
         except CentipetError as error:
             reason = str(error).replace(f"{first}: ", "").replace(f"{first.parent}/", "")
             raise type(error)(reason) from error
