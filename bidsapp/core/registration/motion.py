@@ -43,7 +43,7 @@ PART_ROTATION_DEG = 12.0  # after a break the head may lie this differently: one
 JUMP_MM = 5.0  # centroids that moved by more give a start of their own
 HEAD_LEVEL = 0.15  # of the bright part of the image: above it is head
 ASTRAY_MM = 20.0  # a frame farther from both neighbours was aligned wrongly
-FAINT = 0.05  # of the counts of the brightest frame: below it a frame shows no head
+FAINT = 0.05  # of the brightest frame's counts, in the window activity: less shows no head
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,13 @@ def align_frames(
     counts = np.array([float(image.data.mean(dtype=np.float64)) for image in images]) * lasting
     if not counts.max() > 0:
         raise BadDataError("no frame of the PET contains activity; look at the image")
-    faint = counts < FAINT * counts.max()
     matters = np.array([counted is None or any(counted[i] for i in group) for group in groups])
+    in_window = matters & (counted is not None)  # its frames have contrast, however short they are
+    activity = counts / lasting
+    few, dark = counts < FAINT * counts.max(), activity < FAINT * activity.max()
+    faint = np.where(in_window, dark, few)
     with threadpool_limits(limits=1):
         head, aligned = _align(images, int(counts.argmax()), faint)
-    in_window = matters & (counted is not None)  # its frames are long and have contrast
     faint |= _astray(aligned, faint, head) & ~in_window
     _borrow(aligned, faint)
     apart = np.array([[displacement(a, b, head) for b in aligned] for a in aligned])

@@ -148,6 +148,21 @@ def test_faint_frames_borrow_the_next_position(head):
     assert np.array_equal(found.matrices[0], found.matrices[1])
 
 
+def test_short_frames_of_the_window_are_aligned_beside_a_long_early_one(head):
+    moves = [np.eye(4), *positions(4)]
+    frames = [make_pet(head, move).data for move in moves]
+    images = [
+        Volume(level * data, PET_GRID.affine)
+        for level, data in zip([1.0, 0.3, 0.3, 0.3, 0.3], frames, strict=True)
+    ]
+    found = align_frames(images, [600, 60, 60, 60, 60], [False, True, True, True, True])
+    assert not found.borrowed.any() and found.reference > 0
+    assert max(errors(found, moves, head)) < 0.7
+    images[2] = Volume(0 * images[2].data, PET_GRID.affine)
+    found = align_frames(images, [600, 60, 60, 60, 60], [False, True, True, True, True])
+    assert found.borrowed.tolist() == [False, False, True, False, False]
+
+
 def test_a_frame_that_was_aligned_where_no_head_can_be_borrows_a_position(head):
     """Two frames of four at one place, and one 46 mm away, as uptake without contrast may end."""
     there = rigid_matrix([14, 25, -36, 0, 0, 0])
