@@ -15,6 +15,7 @@ from bidsapp.errors import BadDataError
 from bidsapp.group.longitudinal import reference_of, suvr_of
 from bidsapp.group.scan_choice import one_per_visit
 from bidsapp.group.tables import Row
+from bidsapp.grouping import grouped
 from bidsapp.plain import count
 from bidsapp.plain import sentence as in_full
 
@@ -47,30 +48,32 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
     limits = read_table("cohort")["model"]
     has_centiloid = any(row["centiloid"] is not None for row in rows)
     unit, value = ("CL", itemgetter("centiloid")) if has_centiloid else ("SUVR", suvr_of)
-    known = [
+    valued = [
         place
         for place, row in enumerate(rows)
-        if row["tracer"] not in tau_tracers()
-        and value(row) is not None
-        and row["years"] is not None
+        if row["tracer"] not in tau_tracers() and value(row) is not None
     ]
+    known = [place for place in valued if rows[place]["years"] is not None]
     scans = [rows[place] for place in one_per_visit(rows, known)]
     used = {str(row["tracer"]) for row in scans}
-    visits: dict[str, set[float]] = {}
-    for row in scans:
-        visits.setdefault(row["participant_id"], set()).add(row["years"])
-    again = sum(len(times) > 1 for times in visits.values())
+    people = grouped((row["participant_id"], row) for row in scans)
+    shortest = read_table("cohort")["change"]["shortest_years"]
+    visits = [  # of those who tell of a change: two tracers on one day tell nothing of it
+        len({row["session_id"] for row in of_person})
+        for of_person in people.values()
+        if np.ptp([row["years"] for row in of_person]) >= shortest
+    ]
     terms: list[Row] = _NO_MODEL
     remarks: list[Remark] = []
-    if again < limits["participants"]:
-        what = f"{again} participants have {_VALUES[unit]}s at two known times"
-        sentence = f"no mixed model: {what}, {limits['participants']} are needed"
-        remarks.append(("too-few", sentence))
+    if len(visits) < limits["participants"]:
+        what = f"{_VALUES[unit]}s at known times {shortest:g} years or more apart"
+        who = f"{count(len(visits), 'participant')} with {what}"
+        remarks.append(("too-few", f"no mixed model: {who}, {limits['participants']} are needed"))
     elif unit == "SUVR" and len(used) > 1:
         what = f"SUVRs of {', '.join(sorted(used))} have different ranges"
         remarks.append(("several-tracers", f"no mixed model: {what}; choose one by --tracer-label"))
     else:
-        slopes = sum(len(times) > 2 for times in visits.values()) >= limits["with_three"]
+        slopes = sum(n > 2 for n in visits) >= limits["with_three"]
         terms, remarks = _fitted(scans, unit, value, slopes=slopes)
         if not slopes:
             sentence = (
@@ -78,10 +81,12 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
                 "one slope and its interval does not cover the spread of slopes between people"
             )
             remarks.insert(0, (_OWN_SLOPE_FAILED, sentence))
+    if undated := len(valued) - len(known):
+        remarks.append((None, f"{count(undated, 'scan')} at an unknown time left out"))
     regions = set(map(reference_of, rows))
     about = {
         "reference_region": regions.pop() if len(regions) == 1 else STANDARD_REFERENCE,
-        "n_participants": len(visits),
+        "n_participants": len(people),
         "n_scans": len(scans),
         "flags": ";".join(code for code, _ in remarks if code) or None,
         "notes": " ".join(in_full(note) for _, note in remarks) or None,

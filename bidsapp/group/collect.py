@@ -172,7 +172,7 @@ def _tabulate(
             f"file; give labels as they appear in the file names{hint}"
         )
     ratings = _ratings(output_dir, given)
-    cohort = cohort_of(output_dir, wanted, options, states(output_dir, records, ratings))
+    cohort = cohort_of(output_dir, wanted, options, states(output_dir, records, ratings), records)
     mixture = mixture_warnings(wanted)
     closed = unreadable_people(output_dir)
     absent = absent_people(cohort.facts, records, filters)
@@ -252,6 +252,7 @@ def cohort_of(
     records: Sequence[ScanRecord],
     options: StudyOptions,
     ratings: Sequence[tuple[Rating, str]],
+    unfiltered: Sequence[ScanRecord] | None = None,
 ) -> Cohort:
     """Collect the input of the tables.
 
@@ -261,12 +262,14 @@ def cohort_of(
     records : scans
     options : of the group level
     ratings : of readers, with their state
+    unfiltered : every scan of the dataset; None if these are all
 
     Returns
     -------
     Cohort
     """
-    rows = with_ratings(centiloid_rows(records), [record.name for record in records], ratings)
+    rows = centiloid_rows(records, unfiltered)
+    rows = with_ratings(rows, [record.name for record in records], ratings)
     analysed = study(records, rows, options)
     return Cohort(output_dir, records, analysed, read_facts(output_dir), ratings)
 

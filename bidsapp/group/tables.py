@@ -67,7 +67,9 @@ class Table:
     rows: Iterable[Row]
 
 
-def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
+def centiloid_rows(
+    records: Sequence[ScanRecord], unfiltered: Sequence[ScanRecord] | None = None
+) -> list[Row]:
     """One row per scan, with the flags of the cohort added to those of the scan.
 
     Every row has the columns of `centiloid_columns`, in their order.
@@ -75,13 +77,15 @@ def centiloid_rows(records: Sequence[ScanRecord]) -> list[Row]:
     Parameters
     ----------
     records : scans
+    unfiltered : every scan of the dataset, as a participant's years count from the first of them;
+        None if these are all
 
     Returns
     -------
     list of Row
     """
     cohort = cohort_flags(records)
-    years = _years(records)
+    years = _years(records if unfiltered is None else unfiltered)
     raw = raw_columns(records)
     order = [*read_table("group_columns")["centiloid"], *raw]
     rows = []

@@ -42,7 +42,7 @@ def check_group_tables(
     filters, options = asked
     wanted = [record for record in records if is_wanted(record, filters)]
     ratings = states(output_dir, records, latest(stored(output_dir)[0]))
-    for table in group_tables(cohort_of(output_dir, wanted, options, ratings)):
+    for table in group_tables(cohort_of(output_dir, wanted, options, ratings, records)):
         _check_table(output_dir, table.name, table.columns, table.rows, findings)
 
 

@@ -89,9 +89,22 @@ def test_time_of_the_model_counts_from_the_first_scan_in_it():
 def test_too_few_people_are_told_and_no_number_is_given():
     (only,) = cohort_model(cohort(9, 3, 3))
     assert only["estimate"] is None and only["flags"] == "too-few"
-    assert "9 participants have Centiloids at two known times, 10 are needed" in only["notes"]
+    assert only["notes"] == (
+        "No mixed model: 9 participants with Centiloids at known times 0.5 years or more apart, "
+        "10 are needed."
+    )
     undated = [one | {"years": None} for one in cohort(20, 3, 3)]
-    assert "0 participants" in cohort_model(undated)[0]["notes"]
+    (only,) = cohort_model(undated)
+    assert "0 participants" in only["notes"] and "60 scans at an unknown time" in only["notes"]
+
+
+def test_two_tracers_within_a_day_are_no_change_over_time():
+    rows = [
+        row(f"{i}", "1", float(i), 0.003 * (tracer == "PIB"), tracer=tracer)
+        for i in range(20) for tracer in ("FBB", "PIB")
+    ]  # fmt: skip
+    assert cohort_model(rows)[0]["flags"] == "too-few"
+    assert cohort_model([*rows, *cohort(12, 2, 4)])[0]["flags"] == "random-slope-left-out"
 
 
 def test_two_visits_share_one_slope_and_say_so():
@@ -419,7 +432,7 @@ def test_a_study_on_disk(tmp_path):
         assert all("Description" in entry for entry in columns.values())
     page = (tmp_path / "group_centiloid.html").read_text("utf-8")
     assert "Duplicates and contradictions" in page and "Reliable changes" in page
-    assert "No mixed model: 1 participants" in page
+    assert "No mixed model: 1 participant with" in page
 
 
 def test_courses_without_centiloids_are_not_among_those_that_were_judged(tmp_path):

@@ -7,8 +7,10 @@ import io
 import pandas as pd
 import pytest
 from synthetic_records import finished_record, write
+from tsv_rows import table_rows
 
 from bidsapp.data import read_table
+from bidsapp.group.collect import run_group
 from bidsapp.group.tables import (
     centiloid_columns,
     centiloid_rows,
@@ -18,6 +20,7 @@ from bidsapp.group.tables import (
 )
 from bidsapp.io.tsv import line
 from bidsapp.record import find_records
+from bidsapp.settings import Filters
 
 # Issue "The main job", item 7: these come first, in this order.
 FIRST = [
@@ -221,6 +224,15 @@ def test_dvr_of_dynamic_scans(tmp_path):
 
 
 RAW = {"age": "71.5", "sex": "Female", "site": "north", "apoe": "e3e4", "code": "007"}
+
+
+def test_years_count_from_the_first_scan_whatever_the_filter_leaves(tmp_path):
+    for session, when in (("a", "2020-01-01"), ("b", "2022-01-01"), ("c", "2024-01-01")):
+        entities = {"sub": "01", "ses": session, "trc": "FBB"}
+        write(tmp_path, finished_record(entities, acq_time=f"{when}T10:00:00"), entities)
+    run_group(tmp_path, Filters(session=("b", "c")))
+    rows = table_rows(tmp_path / "group_centiloid.tsv")
+    assert [float(row["years"]) for row in rows] == pytest.approx([2.001, 4.0], abs=1e-3)
 
 
 def test_columns_of_the_raw_tables_follow_ours(tmp_path):
