@@ -24,7 +24,7 @@ from bidsapp.data.calibrations import CalibrationFile, Key, OwnEquation, calibra
 from bidsapp.data.sentences import worded
 from bidsapp.data.tracers import tracers
 from bidsapp.io.atomic import write_json
-from bidsapp.plain import of_suvr
+from bidsapp.plain import of_suvr, some
 from bidsapp.record.tracers import definition_of
 
 REPORT_SCHEMA = "centipet-calibration-report/1"
@@ -113,9 +113,8 @@ class CalibrationStudy:
         for person, reason in self.missing.items():
             lines += ["", f"MISSING: {person}: {reason}"]
         if self.absent:
-            shown = ", ".join(self.absent[:5]) + (" ..." if len(self.absent) > 5 else "")
-            n = len(self.absent)
-            lines += ["", f"ABSENT: {n} of the 79 people of the public table: {shown}"]
+            among = f"{len(self.absent)} of the 79 people of the public table"
+            lines += ["", f"ABSENT: {among}: {some(self.absent, 5)}"]
         verdict = "PASSED" if self.passed else "FAILED: no file for --calibration is written"
         return "\n".join([*lines, "", f"Level {self.level}: {verdict}"])
 

@@ -18,6 +18,7 @@ from bidsapp.bids.raw_tables import read_cells
 from bidsapp.errors import BadDataError
 from bidsapp.group.tables import Row, with_flags
 from bidsapp.io.hashes import file_hash
+from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 
 NAME = "group_ratings"
@@ -271,6 +272,5 @@ def sentences(known: Sequence[tuple[Rating, str]]) -> list[str]:
     ):
         scans = list(dict.fromkeys(rating.scan for rating, status in known if status == state))
         if scans:
-            listed = ", ".join(scans[:5]) + (" ..." if len(scans) > 5 else "")
-            lines.append(f"ratings of {len(scans)} scans {text} ({listed})")
+            lines.append(f"ratings of {len(scans)} scans {text} ({some(scans, 5)})")
     return lines

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bidsapp.plain import shortened
+
 Row = Mapping[str, Any]
 
 
@@ -158,8 +160,7 @@ def shown(value: Any) -> str:
     str
         At most 60 letters.
     """
-    text = "n/a" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened("n/a" if value is None else str(value), 60)
 
 
 def _is_list(value: Any) -> bool:
