@@ -12,7 +12,7 @@ def test_a_file_has_the_hash_of_its_bytes(tmp_path):
     assert file_hash(tmp_path / "a.py") == "sha256:" + hashlib.sha256(b"abc").hexdigest()
 
 
-def test_a_folder_changes_with_any_name_or_content_that_counts(tmp_path):
+def test_a_folder_changes_with_any_name_or_content_that_counts(tmp_path, monkeypatch):
     def taken() -> str:
         folder_hash.cache_clear()
         return folder_hash(tmp_path, (".py", ".toml"))
@@ -30,3 +30,7 @@ def test_a_folder_changes_with_any_name_or_content_that_counts(tmp_path):
     (tmp_path / "d.py").write_text("")
     seen.append(taken())
     assert len(set(seen)) == 4
+    every = list(tmp_path.rglob("*"))
+    for order in (every, every[::-1]):  # of the file system
+        monkeypatch.setattr(type(tmp_path), "rglob", lambda *_, order=order: order)
+        assert taken() == seen[-1]
