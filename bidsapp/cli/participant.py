@@ -150,7 +150,7 @@ def _records(
     records = [record for record in every_record if record.name in names]
     if lost := sorted(set(names) - {record.name for record in records}):
         sentence = (
-            f"{output_dir}: the records of {', '.join(lost[:3])} are missing: they were removed "
+            f"{output_dir}: the records of {some(lost)} are missing: they were removed "
             "during the run; run it again"
         )
         if not records:
@@ -297,7 +297,7 @@ def _check_initial_transform(settings: Settings, plan: Plan) -> None:
     initial_affine(initial)
     heads = sorted({scan.t1w.raw[0].name for scan in plan.scans if scan.t1w is not None})
     if plan.scans and len(heads) != 1:
-        named = f" ({', '.join(heads[:3])} ...)" if heads else ""
+        named = f" ({some(heads)})" if heads else ""
         raise UsageError(
             f"--initial-transform {initial}: applies to one T1w, but there are {len(heads)}{named};"
             " choose one with --participant-label and --session-label"

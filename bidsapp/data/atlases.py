@@ -39,6 +39,7 @@ from bidsapp.data.sentences import refused, worded
 from bidsapp.errors import BadDataError, UsageError
 from bidsapp.io.hashes import remembered_hash
 from bidsapp.io.nifti import load_labels, load_volume, named_space, read_frames, read_shape
+from bidsapp.plain import some
 from bidsapp.settings import TEMPLATE_SPACE, AtlasChoice, AtlasFile, ParcellationChoice, Processing
 
 __all__ = [
@@ -151,8 +152,8 @@ class Atlas:
             ):
                 places += inside
             else:
-                some = ", ".join(list(by_name)[:6])
-                raise UsageError(f"atlas {self.name} has no region {label!r}; it has {some}, ...")
+                known = some(by_name, 6)
+                raise UsageError(f"atlas {self.name} has no region {label!r}; it has {known}")
         return tuple(dict.fromkeys(places))
 
 
@@ -342,7 +343,7 @@ def _erosion(eroded: Atlas) -> Iterator[str]:
     sizes = (np.diff(regions.starts) for regions in (eroded.regions, eroded.drawn))
     counts = zip(eroded.rows, *sizes, strict=True)
     if gone := [row.name for row, before, after in counts if before and not after]:
-        names = ", ".join(gone[:8]) + (f" and {len(gone) - 8} others" if len(gone) > 8 else "")
+        names = some(gone, 8, "others")
         yield f"{eroded.name}: erode={eroded.erode_mm:g} leaves nothing of {names}"
 
 
@@ -396,7 +397,7 @@ def _rows(path: Path, table: Path | None, present: NDArray[np.int64]) -> tuple[R
     read = read_label_table(table)
     listed = {row.index for row in read.rows}
     if missing := [str(value) for value in present.tolist() if value not in listed]:
-        names = ", ".join(missing[:8]) + (" and others" if len(missing) > 8 else "")
+        names = some(missing, 8, "others")
         raise refused("atlas", "no-row", table=table, names=names, path=path)
     labels = set(present.tolist())
     return tuple(row for row in read.labelled if not read.lookup or row.index in labels)

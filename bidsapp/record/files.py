@@ -189,7 +189,7 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
     if record is not None:
         record = _checked(record, misfits)
     if record is None or (lost := [n for n in misfits if n.split(".")[0] in _RESULT]):
-        named = ", ".join((lost if record is not None else misfits)[:3])
+        named = some(lost if record is not None else misfits)
         raise ValueError(f"{named} cannot be what CentiPET wrote")
     record = replace(record, path=path)
     if record.schema_version == 0:
