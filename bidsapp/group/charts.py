@@ -376,7 +376,8 @@ def spaghetti(
         )
         for line, name in enumerate(names)
     ]  # fmt: skip
-    summary, note = _change_in_words(shown, len(courses) - len(shown))
+    left_out = {course.participant for course in courses if course.in_years != in_years}
+    summary, note = _change_in_words(shown, len(left_out))
     by = f" by {coloured[0]}" if coloured else " since treatment began" if treated else ""
     suffix = f"-{coloured[0]}" if coloured else "-treatment" if treated else ""
     words = Words.of(
@@ -389,7 +390,8 @@ def _change_in_words(courses: Sequence[Course], n_left_out: int) -> tuple[str, s
     """How many change by how much, and who is not drawn or changes fast."""
     slopes = [slope for course in courses if (slope := course.slope) is not None]
     in_years = courses[0].in_years
-    summary = f"{count(len(courses), 'participant')} with two sessions or more"
+    people = {course.participant for course in courses}
+    summary = f"{count(len(people), 'participant')} with two sessions or more"
     if slopes:
         per = "year" if in_years else "visit"
         summary += f", median change {number(median(slopes))} CL per {per}"

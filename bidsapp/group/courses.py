@@ -16,8 +16,6 @@ from bidsapp.plain import some
 from bidsapp.record import ScanRecord
 from bidsapp.record.about import known_of
 
-_SAME_TIME = 5e-5  # years: 26 minutes
-
 
 @dataclass(frozen=True)
 class Course:
@@ -41,8 +39,9 @@ class Course:
 
     @property
     def slope(self) -> float | None:
-        """Change by the line of least squares, CL per year or per visit; None at one time."""
-        if max(self.times) - min(self.times) < _SAME_TIME:
+        """Change by least squares, CL per year or per visit; None over less than half a year."""
+        shortest = read_table("cohort")["change"]["shortest_years"]
+        if self.in_years and max(self.times) - min(self.times) < shortest:
             return None
         return linear_regression(self.times, self.values).slope
 

@@ -172,8 +172,9 @@ def test_the_chart_shows_the_scans_that_the_table_of_change_compares():
     assert course.slope == pytest.approx(5.0)
 
 
-def test_scans_at_one_moment_have_no_slope():
-    (course,) = courses([visit("a", "1", 20.0, 0.0), visit("a", "2", 26.0, 0.0)])
+@pytest.mark.parametrize("years", [0.0, 0.04, 0.49])
+def test_scans_within_half_a_year_have_no_slope_as_in_the_table_of_change(years):
+    (course,) = courses([visit("a", "1", 20.0, 0.0), visit("a", "2", 26.0, years)])
     assert course.slope is None
     assert spaghetti([], []) is None
 
@@ -267,6 +268,14 @@ def test_who_accumulates_reliably_is_counted():
     ]
     caption = spaghetti(rows, courses(rows)).caption
     assert "1 rise faster than 3.0 CL a year (Bollack et al. 2024)" in caption
+
+
+def test_a_participant_with_two_tracers_is_one_participant():
+    rows = [
+        visit("a", ses, 10.0, years) | {"tracer": tracer}
+        for ses, years in (("1", 0.0), ("2", 2.0)) for tracer in ("FBB", "PIB")
+    ]  # fmt: skip
+    assert "1 participant with two sessions" in spaghetti(rows, courses(rows)).caption
 
 
 def test_columns_with_one_or_very_many_values_group_nobody():
