@@ -13,6 +13,7 @@ from bidsapp.data.literature import scale
 from bidsapp.errors import BadDataError
 from bidsapp.group.scan_choice import first_scans
 from bidsapp.group.tables import Row
+from bidsapp.io.tsv import finite_number
 
 _KASS = "Kass & Raftery 1995 and Ashman et al. 1994 for what counts as two groups"
 
@@ -84,8 +85,13 @@ def _of_controls(
     else:
         column, value = controls
         definition = f"{column}={value}"
-        stated = [row for row in people if row.get(column) is not None]
-        chosen = [row for row in stated if str(row[column]) == value]
+        wanted = finite_number(value)
+        chosen = [
+            row
+            for row in people
+            if (stated := row.get(column)) is not None
+            and (str(stated) == value or (wanted is not None and finite_number(stated) == wanted))
+        ]
     cut, refused = None, None
     try:
         cut = control_cutoff([row["centiloid"] for row in chosen], limits["fewest"])

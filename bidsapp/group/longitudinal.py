@@ -69,7 +69,8 @@ def slope_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     for course in courses:
         visits = [rows[place] for place in course.places]
         scans = [row for row in visits if row["centiloid"] is not None]
-        scans = scans or [row for row in visits if suvr_of(row) is not None]
+        if len(scans) < 3:
+            scans = [row for row in visits if suvr_of(row) is not None]
         if len(scans) > 2:
             slopes.append(_slope_row(course.participant, course.tracer, scans))
     return slopes

@@ -177,6 +177,13 @@ def test_slopes_by_weighted_least_squares():
     assert undated["slope"] is None and undated["flags"] == "time-unknown"
     (short,) = slope_rows([row("1", str(i), 10.0 + i, 0.2 * i) for i in range(3)])
     assert short["slope"] is None and short["flags"] == "interval-short"
+    few = [row("1", str(i), 10.0 + 4 * i, 2.0 * i) for i in range(4)]
+    ratios = [one["suvr_wc"] for one in few]
+    for one in few[:2]:
+        one["centiloid"] = None
+    (by_suvr,) = slope_rows(few)  # two Centiloids make no slope, four SUVRs do
+    assert by_suvr["slope"] is None and by_suvr["n_scans"] == 4
+    assert by_suvr["suvr_slope"] == pytest.approx((ratios[3] - ratios[0]) / 6)
 
 
 def with_references(rows, **uptake):

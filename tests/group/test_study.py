@@ -366,6 +366,8 @@ def test_controls_are_the_young_or_those_named():
     assert "younger than 45 years" in young["meaning"] and "group=hc" in named["meaning"]
     expected = control_cutoff([one["centiloid"] for one in rows if one["group"] == "hc"], 8)
     assert (named["cutoff"], named["cutoff_low"]) == (expected.value, expected.low)
+    coded = [one | {"group": 1.0 if one["group"] == "hc" else 2.0} for one in rows]
+    assert cutoffs(coded, ("group", "1")).rows[2]["n"] == 24
     missing = cutoffs(rows, ("nothing", "1")).rows[2]
     assert missing["cutoff"] is None and "no column nothing" in missing["notes"]
 
