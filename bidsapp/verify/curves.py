@@ -40,43 +40,41 @@ def check_curves(scan: FinishedScan, findings: Findings) -> None:
     scan : on disk
     findings : takes what differs
     """
-    tables = scan.record.tacs
-    wanted = {atlas.name: atlas.measured for atlas in chosen_atlases(scan.processing)}
-    wanted = {name: regions for name, regions in wanted.items() if tables.get(name) in scan.outputs}
-    if not wanted or scan.name("pet_dynamic") not in scan.outputs:
+    every, listed = chosen_atlases(scan.processing), set(scan.outputs)
+    atlases = [atlas for atlas in every if scan.name("tacs", atlas=atlas.name) in listed]
+    if not atlases or scan.name("pet_dynamic") not in listed:
         return
     inside = np.zeros(mni_grid(2).shape, bool)
-    for regions in wanted.values():
-        inside.reshape(-1)[regions.voxels] = True
+    for atlas in atlases:
+        inside.reshape(-1)[atlas.measured.voxels] = True
     points = transform(scan.position(), scan.field()[inside])
     path = scan.path("pet_dynamic")
     box = common_box(frame.data for frame in read_frames(path))
-    means: dict[str, list[NDArray[np.float64]]] = {name: [] for name in wanted}
+    means: dict[str, list[NDArray[np.float64]]] = {atlas.name: [] for atlas in atlases}
     image = np.full(inside.shape, np.nan, np.float32)
-    still = _still(scan, len(read_rows(scan.output_dir / str(tables[next(iter(wanted))]))))
+    still = _still(scan, len(read_rows(scan.path("tacs", atlas=atlases[0].name))))
     for index, frame in enumerate(read_frames(path)):
         moved = index < len(still) and not still[index]  # its zeros are mostly not measured
         source = Volume(with_holes(frame), frame.affine) if moved else frame
         image[inside] = sample(source, points, box)
-        for name, regions in wanted.items():
-            means[name].append(region_means(image, regions))
-    for atlas in chosen_atlases(scan.processing):
-        if atlas.name in wanted:
-            volume = np.diff(atlas.measured.starts) * 0.008
-            large = dict(zip(atlas.names, volume >= _LEAST_ML, strict=True))
-            curves = dict(zip(atlas.names, np.array(means[atlas.name]).T, strict=True))
-            _compare(str(tables[atlas.name]), scan, curves, large, still, findings)
+        for atlas in atlases:
+            means[atlas.name].append(region_means(image, atlas.measured))
+    for atlas in atlases:
+        volume = np.diff(atlas.measured.starts) * 0.008
+        large = dict(zip(atlas.names, volume >= _LEAST_ML, strict=True))
+        curves = dict(zip(atlas.names, np.array(means[atlas.name]).T, strict=True))
+        _compare(atlas.name, scan, curves, large, still, findings)
 
 
 def _compare(
-    name: str,
+    atlas: str,
     scan: FinishedScan,
     curves: Mapping[str, NDArray[np.float64]],
     large: Mapping[str, bool],
     still: NDArray[np.bool_],
     findings: Findings,
 ) -> None:
-    stored = read_rows(scan.output_dir / name)
+    name, stored = scan.name("tacs", atlas=atlas), read_rows(scan.path("tacs", atlas=atlas))
     findings.files[name] = How.NUMBERS
     n_frames = len(next(iter(curves.values())))
     if not len(stored) == n_frames == len(still):
@@ -95,14 +93,14 @@ def _compare(
             if not agree(text, value, tolerance):
                 where = f"{region} at {row.get('frame_start')} s"
                 findings.differ(name, where, text, value, "by the dynamic image")
-    _compare_suv(name, stored, scan, findings)
+    _compare_suv(atlas, stored, scan, findings)
 
 
 def _compare_suv(
-    name: str, stored: Sequence[Mapping[str, Any]], scan: FinishedScan, findings: Findings
+    atlas: str, stored: Sequence[Mapping[str, Any]], scan: FinishedScan, findings: Findings
 ) -> None:
     """Standardised uptake values are the curves times one number."""
-    other = name.replace("_tacs.tsv", "_desc-suv_tacs.tsv")
+    name, other = (scan.name(key, atlas=atlas) for key in ("tacs", "tacs_suv"))
     if other not in scan.outputs:
         return
     rows = read_rows(scan.output_dir / other)

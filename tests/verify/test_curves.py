@@ -31,7 +31,7 @@ def differences(tmp_path):
     moved[2, 3] = 12.0
     positions = {"ReferenceToFrame": [np.eye(4).tolist(), moved.tolist()]}
     (tmp_path / "motion.json").write_text(json.dumps(positions))
-    paths = {"pet_dynamic": tmp_path / "dynamic.nii.gz", "motion": tmp_path / "motion.tsv"}
+    paths = {"pet_dynamic": "dynamic.nii.gz", "motion": "motion.tsv", "tacs": "tacs.tsv"}
 
     def check(second: float) -> list[str]:
         rows = [[0, 300, *[1.0] * 5], [300, 600, *[second] * 5]]
@@ -39,12 +39,10 @@ def differences(tmp_path):
         lines = [header, *("\t".join(map(str, row)) for row in rows)]
         (tmp_path / "tacs.tsv").write_text("\n".join(lines) + "\n")
         scan = SimpleNamespace(
-            record=SimpleNamespace(tacs={"Centiloid": "tacs.tsv"}),
             processing=Processing(atlases=(AtlasChoice("Centiloid"),)),
-            output_dir=tmp_path,
-            outputs=["tacs.tsv", *paths],
-            name=str,
-            path=paths.get,
+            outputs=list(paths),
+            name=lambda key, **_: key,
+            path=lambda key, **_: tmp_path / paths[key],
             position=lambda: np.eye(4),
             field=grid.world,
         )
