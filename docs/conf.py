@@ -46,8 +46,8 @@ suppress_warnings = [
 ]
 lexers["mermaid"] = lexers["tsv"] = TextLexer()
 
-# What is written for people who import the package: the steps, the maths, and pictures of it.
-API = ("steps", "core", "report/pictures.py", "report/charts.py")
+# What is written for people who import the package: its functions, steps, maths, and pictures.
+API = ("api", "steps", "core", "report/pictures.py", "report/charts.py")
 
 
 def modules() -> list[str]:

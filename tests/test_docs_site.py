@@ -36,7 +36,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert built.returncode == 0, built.stderr
     assert (site / "index.html").is_file()
     api = "".join(page.read_text() for page in (site / "made" / "api").glob("*.html"))
-    for name in ("choose_frames", "propagate", "segment_head", "suvr_over_anatomy"):
+    for name in ("quantify", "choose_frames", "propagate", "segment_head", "suvr_over_anatomy"):
         assert f'.{name}"' in api
     examples = [page.stem for page in (site / "made" / "examples").glob("*.html")]
     assert sorted(examples) == [script.stem for script in EXAMPLES]
