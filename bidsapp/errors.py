@@ -141,6 +141,24 @@ def cannot_write(error: OSError, what: object, remedy: str) -> CentipetError:
     return kind(f"{what}: cannot be written ({error.strerror}); {remedy}")
 
 
+def error_of_system(error: OSError, log: Path | None = None) -> CentipetError:
+    """Error of ours for one of the system that was not expected where it arose.
+
+    Parameters
+    ----------
+    error : of the system; a folder that is closed to the user already refuses to be looked into
+    log : of the run
+
+    Returns
+    -------
+    CentipetError
+    """
+    if isinstance(error, PermissionError) and error.filename is not None:
+        remedy = "correct its permissions or those of its folders, or choose another"
+        return NoInputError(f"{error.filename}: cannot be accessed ({error.strerror}); {remedy}")
+    return StorageError(f"{error}; see {log}" if log else str(error))
+
+
 _BY_NAME: dict[str, type[CentipetError]] = {}
 
 

@@ -18,7 +18,13 @@ from typing import Any, NoReturn
 
 from bidsapp import __version__
 from bidsapp.cli.listener import listener_may_leave
-from bidsapp.errors import CannotCreateError, CentipetError, NoInputError, UsageError
+from bidsapp.errors import (
+    CannotCreateError,
+    CentipetError,
+    NoInputError,
+    UsageError,
+    error_of_system,
+)
 from bidsapp.options.option_table import FOREIGN, OWNERS, Option, option_of
 
 # Set before numpy and nipype are imported, here and in every process that is started: sums must not
@@ -335,26 +341,30 @@ def run_command(prog: str, work: Callable[[], int]) -> int:
         try:
             refuse_lost_folder()
             return work()
-        except CentipetError as error:
+        except (CentipetError, OSError) as error:
             return complain(prog, error)
 
 
 def refuse_lost_folder() -> None:
-    """Refuse to run where the current folder was removed: nothing can be found from there.
+    """Refuse to run where the current folder was removed or is closed to this user.
 
     Raises
     ------
     NoInputError
     """
     try:
-        Path.cwd()
+        os.chdir(Path.cwd())
     except FileNotFoundError as error:
         raise NoInputError(
             "the current folder no longer exists; change to one that does and run again"
         ) from error
+    except OSError as error:
+        raise NoInputError(
+            f"the current folder cannot be used ({error.strerror}); change to another and run again"
+        ) from error
 
 
-def complain(prog: str, error: CentipetError) -> int:
+def complain(prog: str, error: CentipetError | OSError) -> int:
     """Print the error in one line on stderr; return the exit code.
 
     Parameters
@@ -367,5 +377,7 @@ def complain(prog: str, error: CentipetError) -> int:
     int
         Exit code.
     """
+    if isinstance(error, OSError):
+        error = error_of_system(error)
     print(f"{prog}: {error}", file=sys.stderr)
     return error.exit_code

@@ -29,10 +29,10 @@ from bidsapp.errors import (
     ExitCode,
     Interrupted,
     NoInputError,
-    StorageError,
     UsageError,
     WorkerLostError,
     cannot_write,
+    error_of_system,
 )
 from bidsapp.options.option_table import idle_options
 from bidsapp.settings import Level, Settings
@@ -80,6 +80,8 @@ def _main(argv: Sequence[str]) -> int:
         if meant and not _is_level(argv) and not Path(argv[0]).exists():
             error = UsageError(f"unknown command {argv[0]}; did you mean centipet {meant}?")
         return _complain(error)
+    except OSError as closed:
+        return _complain(closed)
     from bidsapp.execution.workers import forked_workers
 
     try:
@@ -120,7 +122,7 @@ def run(settings: Settings, argv: Sequence[str]) -> int:
             code = _outcome(settings, progress, log_file)
             record.end(code, progress.scans, progress.step_s)
             return code
-    except CentipetError as error:
+    except (CentipetError, OSError) as error:
         return _complain(error, settings.debug)
 
 
@@ -147,7 +149,7 @@ def _as_ours(error: Exception, log_file: Path | None) -> CentipetError:
             "the run itself ran out of memory; give it more, or fewer participants at once"
         )
     if isinstance(error, OSError):
-        return StorageError(f"{error}; see {log_file}")
+        return error_of_system(error, log_file)
     return CentipetError(
         f"{type(error).__name__}: {error}; this is a bug in CentiPET; please "
         f"report it with {log_file or 'the output of --debug'}"
@@ -214,7 +216,7 @@ def _logged(settings: Settings) -> Iterator[Path | None]:
         yield log_file
 
 
-def _complain(error: CentipetError, debug: bool = False) -> int:
+def _complain(error: CentipetError | OSError, debug: bool = False) -> int:
     if debug:
         traceback.print_exc()
     return complain("centipet", error)

@@ -18,7 +18,7 @@ from bidsapp.bids.derivative_root import refuse_foreign
 from bidsapp.bids.entities import parse_entities
 from bidsapp.bids.image_pairs import COLUMNS, ImagePair, PairRow, judge_pairs, read_pairs
 from bidsapp.bids.pair_dataset import write_pairs
-from bidsapp.cli.command import command_parser, complain
+from bidsapp.cli.command import command_parser, complain, run_command
 from bidsapp.cli.main import run
 from bidsapp.cli.parser import add_options, settings_with
 from bidsapp.cli.summary import exit_code
@@ -64,31 +64,29 @@ def main(argv: Sequence[str]) -> int:
     int
         Exit code.
     """
+    return run_command(PROG, lambda: _quantify(argv))
+
+
+def _quantify(argv: Sequence[str]) -> int:
     with ExitStack() as stack:
-        try:
-            options = command_line().parse_args(argv)
-            stack.enter_context(using_tracer_file(options.tracer_file))
-            rows = _rows(options)
-            output_dir = options.output_dir
-            raw = output_dir / RAW
-            if options.dry_run:
-                raw = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "raw"
-            settings = settings_with(raw, output_dir, options)
-            refuse_foreign(output_dir)
-            pairs, errors = judge_pairs(rows, tau=options.tau_vois is not None)
-            if pairs:
-                pairs, refused = write_pairs(pairs, raw)
-                errors += refused
-        except CentipetError as error:
-            return complain(PROG, error)
+        options = command_line().parse_args(argv)
+        stack.enter_context(using_tracer_file(options.tracer_file))
+        rows = _rows(options)
+        output_dir = options.output_dir
+        raw = output_dir / RAW
+        if options.dry_run:
+            raw = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "raw"
+        settings = settings_with(raw, output_dir, options)
+        refuse_foreign(output_dir)
+        pairs, errors = judge_pairs(rows, tau=options.tau_vois is not None)
+        if pairs:
+            pairs, refused = write_pairs(pairs, raw)
+            errors += refused
         for fault in errors:
             complain(PROG, fault)
         if not pairs:
             return exit_code((), [type(fault).__name__ for fault in errors])
-        try:
-            stack.enter_context(forked_workers(settings.workers))
-        except CentipetError as error:
-            return complain(PROG, error)
+        stack.enter_context(forked_workers(settings.workers))
         code = _process(settings, pairs, ["quantify", *argv])
         return code or (ExitCode.SCAN_FAILED if errors else ExitCode.OK)
 

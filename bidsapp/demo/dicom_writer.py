@@ -24,7 +24,7 @@ from pydicom.valuerep import format_number_as_ds
 from bidsapp.core.frames.decay import decay_factors
 from bidsapp.core.grid.volume import Volume
 from bidsapp.demo.phantom import FRAME_DURATION_S, FRAME_START_S, Phantom, centred_grid, sample
-from bidsapp.errors import StorageError
+from bidsapp.errors import cannot_write
 
 PARTICIPANT = "phantom"
 INJECTION = datetime(2026, 3, 17, 10, 31, 0)
@@ -83,8 +83,8 @@ def write_study(directory: Path, phantom: Phantom) -> int:
 
     Raises
     ------
-    StorageError
-        The disk is full or refused the write.
+    CannotCreateError, StorageError
+        The folder cannot be written; the disk is full.
     """
     written = 0
     for series, files in (
@@ -107,7 +107,7 @@ def write_study(directory: Path, phantom: Phantom) -> int:
             for number, file in enumerate(files, start=1):
                 file.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
         except OSError as error:
-            raise StorageError(f"{folder}: cannot be written ({error.strerror})") from error
+            raise cannot_write(error, folder, "choose another folder for the demo") from error
         written += number
     return written
 

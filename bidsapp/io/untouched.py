@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY)  # of Linux: a folder need not be readable
+
 
 def load(name: str) -> ModuleType:
     """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it.
@@ -52,18 +54,21 @@ def _nothing_to_find(name: str) -> Iterator[None]:
     """Be in a folder without settings, that of this module, which is home as well."""
     variables = dict(os.environ)
     folder_before = None
-    with suppress(OSError):  # somebody removed it
-        folder_before = Path.cwd()
+    with suppress(OSError):  # nothing can be found in a folder that cannot be entered
+        folder_before = os.open(".", _FOLDER)
     here = str(Path(__file__).parent)
     try:
-        os.chdir(here)
+        if folder_before is not None:
+            os.chdir(here)
         os.environ |= {"HOME": here, "NIPYPE_CONFIG_DIR": here}
         os.environ.pop("PYBIDS_CONFIG", None)  # which names settings, too
         yield
     finally:
         os.environ.clear()
         os.environ.update(variables)
-        os.chdir(folder_before or "/")
+        if folder_before is not None:
+            os.fchdir(folder_before)  # unlike its name, leads back to a folder that was removed
+            os.close(folder_before)
 
 
 @contextmanager

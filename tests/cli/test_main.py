@@ -499,6 +499,57 @@ def test_a_current_folder_that_is_gone_is_one_sentence(tmp_path, monkeypatch, ca
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    for argv in (["in", "out", "participant"], ["verify", "out"]):
+    plain = ["quantify", "pet.nii", "--tracer", "FBB", "-o", "out"]
+    for argv in (["in", "out", "participant"], ["verify", "out"], plain):
         assert main(argv) == 66
         assert "the current folder no longer exists" in capsys.readouterr().err
+
+
+MAINS = """
+import json, os, sys
+os.chmod(sys.argv[1], 0)
+from bidsapp.cli.main import main
+for argv in json.load(sys.stdin):
+    print(main(argv), file=sys.stderr)
+"""
+
+
+def run_with_closed(folder, commands, cwd):
+    """Exit codes and sentences of commands of a user who may not enter a folder."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    if drop and shutil.which(drop[0]) is None:
+        pytest.skip("SETPRIV IS NOT INSTALLED: root may enter any folder")
+    done = subprocess.run(
+        [*drop, sys.executable, "-c", MAINS, str(folder)], cwd=cwd, input=json.dumps(commands),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    return list(zip(map(int, lines[1::2]), lines[::2], strict=True))
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(raw, tmp_path):
+    """Such a folder already refuses the question whether a file is in it."""
+    raw.pet("sub-1_trc-FBB")
+    dataset, out, closed = str(raw.root), str(tmp_path / "out"), tmp_path / "closed"
+    closed.mkdir()
+    run = [dataset, out, "participant", "--dry-run"]
+    commands = [
+        [f"{closed}/bids", out, "participant", "--dry-run"],
+        [dataset, f"{closed}/out", "participant"],
+        [dataset, f"{closed}/out", "group"],
+        [*run, "--dicom-dir", f"{closed}/dicom"],
+        [*run, "--atlas", f"X={closed}/atlas.nii.gz"],
+        [*run, "--derivatives", f"freesurfer={closed}/subjects"],
+        [*run, "--tau-vois", f"{closed}/vois"],
+        ["quantify", f"{closed}/pet.nii.gz", "--tracer", "FBB", "--window", "90", "110", "-o", out],
+        ["demo", f"{closed}/demo"],
+    ]
+    for code, sentence in run_with_closed(closed, commands, tmp_path):
+        assert code == ExitCode.NO_INPUT
+        assert f"{closed}/" in sentence and "(Permission denied); correct its perm" in sentence
+    closed.chmod(0o700)
+    commands = [run, ["verify", out], ["quantify", "pet.nii", "--tracer", "FBB", "-o", out]]
+    for code, sentence in run_with_closed(closed, commands, closed):
+        assert code == ExitCode.NO_INPUT
+        assert "the current folder cannot be used (Permission denied)" in sentence
+    closed.chmod(0o700)

@@ -68,6 +68,26 @@ def test_nipype_writes_any_character_in_any_locale(tmp_path):
     assert path.read_text("utf-8") == "\u03b2"
 
 
+LOST = """
+import os
+os.rmdir(os.getcwd())
+from bidsapp.io.untouched import load
+for name in ("bids", "nipype"):
+    load(name)
+    try:
+        raise AssertionError(os.getcwd())
+    except FileNotFoundError:
+        pass
+"""
+
+
+def test_a_folder_that_is_gone_stays_the_current_one(tmp_path):
+    """Else a relative path would lead from the top of the file system."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    subprocess.run([sys.executable, "-c", LOST], cwd=gone, check=True)
+
+
 READS = """
 import sys
 from bidsapp.io.nifti import load_volume
