@@ -23,7 +23,8 @@ Float = NDArray[np.float64]
 
 INTERCEPT, YEARS = "intercept", "years"
 _STARTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # spread of participants over that of scans
-_TOLERANCE = 1e-9  # of the deviance
+_TOLERANCE = 1e-7  # of the deviance
+_RESTARTS = 20
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,10 @@ def _at(sums: _Sums, factor: Float) -> _Point:
 
 
 def _least(deviance: Callable[[Float], float], units: Sequence[float]) -> Float | None:
-    """Factor of the least deviance: the best of a grid, then a simplex, twice; None without one."""
+    """Factor of the least deviance: the best of a grid, then a simplex, again until nothing is won.
+
+    None where it does not end.
+    """
     size = len(units)
     corner = np.tril_indices(size)
 
@@ -243,14 +247,16 @@ def _least(deviance: Callable[[Float], float], units: Sequence[float]) -> Float 
     units_of = np.asarray(units)
     starts = [np.diag(start)[corner] for start in product(_STARTS, repeat=size)]
     best = min(starts, key=lambda numbers: deviance(factor(numbers)))
-    for _ in range(2):
-        steps = 0.5 * np.diag(np.abs(best) + 0.1)
+    least = math.inf
+    for _ in range(_RESTARTS):  # a simplex may collapse before the minimum
         found = optimize.minimize(
             lambda numbers: deviance(factor(numbers)), best, method="Nelder-Mead",
             options={
-                "initial_simplex": np.vstack([best, best + steps]), "maxiter": 2000,
-                "xatol": 1e-6, "fatol": _TOLERANCE,
+                "initial_simplex": np.vstack([best, best + 0.5 * np.diag(np.abs(best) + 0.1)]),
+                "maxiter": 2000, "fatol": _TOLERANCE, "xatol": 1e-6 * max(np.abs(best).max(), 1.0),
             },
         )  # fmt: skip
-        best = found.x
-    return factor(best) if found.success else None
+        if found.success and least - found.fun < _TOLERANCE:
+            return factor(found.x)
+        best, least = found.x, min(found.fun, least)
+    return None
