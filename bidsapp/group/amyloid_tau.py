@@ -166,7 +166,8 @@ def _apart(tau: Row, amyloid: Row) -> tuple[float | None, str | None]:
     """Days between two scans, and by what they may be paired: dates, session, or nothing."""
     years = tau["years"], amyloid["years"]
     if None not in years:
-        return abs(years[0] - years[1]) * YEAR_DAYS, "dates"
+        # rounded, so that scans 90 days apart are not 90.00000000000001
+        return round(abs(years[0] - years[1]) * YEAR_DAYS, 6), "dates"
     return None, "session" if tau["session_id"] == amyloid["session_id"] else None
 
 

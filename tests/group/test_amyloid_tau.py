@@ -53,6 +53,17 @@ def test_the_first_tau_scan_with_an_amyloid_scan_in_time_counts_with_the_closest
     assert one(*reversed(rows)) == found
 
 
+def test_scans_exactly_as_far_apart_as_allowed_are_a_pair():
+    def years(days):
+        return days * 86400 / (365.25 * 86400)
+
+    found = [
+        one(amyloid("1", "a", 60.0, years(day)), tau("1", "b", 5.0, years(day + 365)))
+        for day in range(400)
+    ]
+    assert {row["status"] for row in found} == {"A+T+"} and {row["days"] for row in found} == {365}
+
+
 def test_of_several_reconstructions_the_usual_one_of_the_person_counts():
     rows = [
         amyloid("1", "a", 60.0, 0.0, rec="sharp"), amyloid("1", "a", 10.0, 0.0, rec="usual"),
