@@ -82,26 +82,37 @@ def test_numbers_of_damaged_inputs_on_the_page_are_those_of_the_tests():
     assert tuple(map(int, stated)) == numbers
 
 
+PRINT_HELP = """
+import runpy, sys
+root, *scripts = sys.argv[1:]
+paths = [path for path in sys.path if path != root]
+for script in scripts:
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith((f"{root}/tests", f"{root}/tools")):
+            del sys.modules[name]
+    sys.path[:] = [script.rpartition("/")[0], *paths]
+    sys.argv[:] = [script, "--help"]
+    try:
+        runpy.run_path(script, run_name="__main__")
+        sys.exit(f"{script} does not print its help")
+    except SystemExit as end:
+        if end.code:
+            raise
+    except ImportError as error:
+        sys.exit(f"{script}: {error}")
+"""
+
+
 @pytest.mark.slow
-def test_benchmarks_find_all_that_they_import_and_print_their_help():
-    loop = (
-        "import runpy, sys\nfor script in sys.argv[1:]:\n"
-        "    sys.path.insert(0, script.rpartition('/')[0])\n"
-        "    sys.argv[:] = [script, '--help']\n"
-        "    try:\n"
-        "        runpy.run_path(script, run_name='__main__')\n"
-        "        sys.exit(f'{script} does not print its help')\n"
-        "    except SystemExit as end:\n"
-        "        if end.code:\n"
-        "            raise\n"
-    )
+def test_benchmarks_find_all_that_they_import_and_print_their_help(tmp_path):
+    """As in an environment that has the package alone, nothing else of the checkout."""
     modules = sorted((ROOT / "tests" / "benchmarks").glob("*.py"))
     scripts = [str(path) for path in modules if "__main__" in path.read_text()]
     assert len(scripts) > 20
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", loop, *scripts], capture_output=True, text=True, env=environment
-    )
+    (tmp_path / "bidsapp").symlink_to(ROOT / "bidsapp")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", PRINT_HELP, str(ROOT), *scripts]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
 
 

@@ -8,6 +8,7 @@ voxel of the MNI grid, by the standard pipeline).
 from __future__ import annotations
 
 import json
+import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from bidsapp.core.registration.head import Head
 from bidsapp.data import vois
 from bidsapp.io.nifti import load_volume
 from bidsapp.steps.positioning import head_of
+
+sys.path.append(str(Path(__file__).parents[2]))  # what is installed has no tools
+from tools.build_population import deformation as deformation
 
 
 class KnownHead:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from agreement import PIB_SCALE
-from known_heads import KnownHead, suvrs
+from known_heads import KnownHead, deformation, suvrs
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -42,7 +42,6 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quality import codes_beyond
 from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
-from tools.build_population import deformation
 
 VENTRICLES = (4, 43)  # of the label maps
 PSF_MM = 6.0

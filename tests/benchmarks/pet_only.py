@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from agreement import PIB_SCALE, agreement_lines
-from known_heads import suvrs
+from known_heads import deformation, suvrs
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -52,7 +52,6 @@ from bidsapp.errors import BadDataError
 from bidsapp.io.nifti import load_volume
 from bidsapp.settings import Filters, Processing
 from bidsapp.steps.refusing import refuse_beyond
-from tools.build_population import deformation
 
 FAR_CL = 10.0  # a result that is off by more is wrong
 
