@@ -149,31 +149,38 @@ def controls(people: int) -> float:
 def main() -> None:
     """Print every table."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    print("change: tracer, from, to | interval holds | reliable | limit CL")
+    print("tracer | no change at 80 CL: pairs beyond the limit | limit at 0 / 80 CL"
+          " | interval covers a change 10 to 40 | 10 to 90")  # fmt: skip
     for code in tracers():
-        for before, after in ((0.0, 0.0), (80.0, 80.0), (10.0, 40.0), (10.0, 90.0)):
-            held, reliable, limit = changes(code, before, after)
-            print(f"{code} {before:g} {after:g} | {held:.1%} | {reliable:.1%} | {limit:.1f}")
-    print("slope: visits, real over told error | interval holds")
+        _, _, limit_0 = changes(code, 0.0, 0.0)
+        _, beyond, limit_80 = changes(code, 80.0, 80.0)
+        small, large = (changes(code, 10.0, after)[0] for after in (40.0, 90.0))
+        row(code, beyond, f"{limit_0:.1f} / {limit_80:.1f} CL", small, large)
+    print("slope of | interval covers the truth | errors 1.5 times as large as stated")
     for visits in (3, 4, 6):
-        for factor in (1.0, 1.5):
-            print(f"{visits} {factor:g} | {slopes(visits, factor):.1%}")
-    print("mixed model: participants, visits, SD of slopes, with one visit | holds | mean (truth 3)"
-          " | refused")  # fmt: skip
+        row(f"{visits} visits", slopes(visits, 1.0), slopes(visits, 1.5))
+    print("mixed model | SD of slopes | interval covers | mean (truth 3) | refused")
     for people, visits, spread, own, once in (
         (12, 3, 2.0, True, 0), (30, 3, 2.0, True, 0), (30, 3, 0.0, True, 0), (30, 2, 2.0, False, 0),
         (10, 3, 2.0, True, 50),
     ):  # fmt: skip
         held, mean, refused = models(people, visits, spread, own, once)
-        print(f"{people} {visits} {spread:g} {once} | {held:.1%} | {mean:.2f} | {refused} of 150")
-    print("mixture: people | found | crossing holds | lower + 2 SD holds")
+        what = f"{people} people, {visits} visits" + (f", and {once} with one" if once else "")
+        row(what, f"{spread:g}", held, f"{mean:.2f}", f"{refused} of 150")
+    print("mixture, people | found | interval of the crossing covers | of lower group + 2 SD")
     for people in (60, 150, 500):
-        found, crossing, two = mixtures(people)
-        print(f"{people} | {found:.0%} | {crossing:.1%} | {two:.1%}")
+        row(people, *mixtures(people))
     for draw in ("normal", "log-normal", "uniform"):
-        print(f"one {draw} group taken for two: {one_group(draw):.1%}")
+        print(f"one {draw} group taken for two: {100 * one_group(draw):.1f} %")
     for people in (8, 30):
-        print(f"{people} controls, mean + 2 SD: interval holds {controls(people):.1%}")
+        print(f"{people} controls, mean + 2 SD: interval covers {100 * controls(people):.1f} %")
+
+
+def row(*cells: str | int | float) -> None:
+    """Print a row; floats are shares."""
+    print(
+        *(f"{100 * c:.1f} %" if isinstance(c, float) else c for c in cells), sep=" | ", flush=True
+    )
 
 
 if __name__ == "__main__":

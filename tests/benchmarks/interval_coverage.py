@@ -207,11 +207,12 @@ def main() -> None:
         print("\n| pairs | least load | middle | most |")
         print(
             _row(
-                "made from the half to tune, tried on the other", found=pairs_coverage(tune, report)
+                "derived from the tuning half, tested on the other",
+                found=pairs_coverage(tune, report),
             )
         )
-        print(_row("the other way round", found=pairs_coverage(report, tune)))
-        print(_row("made from all, tried on all", found=pairs_coverage(every, every)))
+        print(_row("vice versa", found=pairs_coverage(report, tune)))
+        print(_row("derived from all, tested on all", found=pairs_coverage(every, every)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/regions.py
 
-Measures one image in all atlases of the package with three reference regions more, and 60 frames
+Measures one image in all atlases of the package with two reference regions more, and 60 frames
 in 400 labels, as a workflow would; random images, since time does not depend on what they hold.
 """
 

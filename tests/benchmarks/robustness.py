@@ -1,8 +1,9 @@
 """How much a Centiloid moves when the T1w comes otherwise: turned, cut, coarse, biased, noisy.
 
-    python tests/benchmarks/robustness.py ../shared/data [sub-01 ...] [--hard] [--only TEXT]
-    python tests/benchmarks/robustness.py ../shared/data --no-head
+    python tests/benchmarks/robustness.py DATA [sub-01 ...] [--hard] [--only TEXT]
+    python tests/benchmarks/robustness.py DATA --no-head
 
+All whole heads of ``DATA/bids`` are varied if none are named.
 ``--hard`` asks for worse: wrong headers, no origin, a cut vertex, thick slices, no skull, neck and
 shoulders, strong shading. ``--only``: the variations whose name holds this text. ``--no-head``:
 what is no head at all, which must end soon with an error or a flag.
@@ -35,6 +36,7 @@ from bidsapp.steps.anatomy import SegmentedT1w, segment_head
 # A variation gives the changed image and the 4 x 4 motion of the world it implies.
 Variation = Callable[[Volume], tuple[Volume, np.ndarray]]
 Mask = np.ndarray
+WHOLE_HEADS = ["sub-01", "sub-02", "sub-03", "sub-05", "sub-06", "sub-07"]
 
 
 def moved(turn_deg: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> Variation:
@@ -394,7 +396,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("participants", nargs="*", default=["sub-02", "sub-05", "sub-06"])
+    parser.add_argument("participants", nargs="*", default=WHOLE_HEADS)
     parser.add_argument("--hard", action="store_true")
     parser.add_argument("--no-head", action="store_true")
     parser.add_argument("--only", default="")
