@@ -22,13 +22,17 @@ from bidsapp.record import ScanRecord
 from bidsapp.report.render import number
 
 
-def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]:
+def implausible(
+    rows: Sequence[Row], courses: Sequence[Visits], treated: Sequence[float | None] | None = None
+) -> list[Finding]:
     """Contradictions between two visits of a participant; both scans are flagged.
 
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
     courses : of `bidsapp.group.visits.all_visits`
+    treated : years since treatment began, of every row: a later fall is no contradiction; None
+        where it is known of nobody
 
     Returns
     -------
@@ -41,7 +45,10 @@ def implausible(rows: Sequence[Row], courses: Sequence[Visits]) -> list[Finding]
             if kind != CONSECUTIVE:
                 continue
             first, last = course.places[i], course.places[j]
+            on_treatment = treated is not None and (treated[last] or 0.0) > 0
             for flag in _contradictions(rows[first], rows[last], limits):
+                if flag.code == "centiloid-fall" and on_treatment:
+                    continue
                 for place, other in ((first, last), (last, first)):
                     findings.setdefault((place, flag.code), Finding(place, flag, (other,)))
     return sorted(findings.values(), key=lambda finding: finding.order)

@@ -114,8 +114,11 @@ def study(
     """
     leave_out_rejected = options.leave_out_rejected
     courses = all_visits(rows)
+    treated = [
+        treated_years(record, row["years"]) for record, row in zip(records, rows, strict=True)
+    ]
     findings = [
-        *duplicates(records, rows), *implausible(rows, courses), *shifted_dates(records)
+        *duplicates(records, rows), *implausible(rows, courses, treated), *shifted_dates(records)
     ]  # fmt: skip
     findings.sort(key=lambda finding: finding.order)
     marked = _flagged(rows, findings)
@@ -139,9 +142,7 @@ def study(
             for name in (other_references(rows, records) if courses else ())
         },
         course_groups=course_groups(records),
-        treated_years=[
-            treated_years(record, row["years"]) for record, row in zip(records, rows, strict=True)
-        ],
+        treated_years=treated,
     )
 
 

@@ -300,6 +300,14 @@ def test_contradictions_between_visits(first, last, expected):
     assert expected <= set(levels)
 
 
+@pytest.mark.parametrize(("treated", "codes"), [([-0.1, 1.9], []), ([None, None], ["fall"] * 2),
+                                               ([-3.0, -1.0], ["fall"] * 2)])  # fmt: skip
+def test_a_fall_after_treatment_began_is_no_contradiction(treated, codes):
+    rows = [row("1", "a", 90.0, 0.0), row("1", "b", 20.0, 2.0)]
+    found = implausible(rows, all_visits(rows), treated)
+    assert [one.flag.code for one in found] == [f"centiloid-{code}" for code in codes]
+
+
 def test_dates_of_two_calendars_give_no_years():
     def scan(who, ses, date):
         entities = {"sub": who, "ses": ses, "trc": "FBB"}
