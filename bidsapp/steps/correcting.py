@@ -12,6 +12,7 @@ from bidsapp.core.grid.alignment import Matrix, inverse
 from bidsapp.core.grid.resample import resample
 from bidsapp.core.grid.sampling import FWHM_PER_SIGMA, blur
 from bidsapp.core.grid.volume import Grid, Volume
+from bidsapp.core.quantification.resolution import INTERPOLATION, Widths
 from bidsapp.core.regions.compartments import Tissues, compartments
 from bidsapp.core.regions.corrected import Corrected, correct
 from bidsapp.core.regions.pvc import in_voxels
@@ -93,10 +94,35 @@ def fractions(tissue: Volume, grid: Grid, to_tissue: Matrix) -> np.ndarray:
     ndarray, shape of ``grid``
         0 to 1; 0 outside the map.
     """
-    larger = (grid.voxel_size**2).mean() - (tissue.grid.voxel_size**2).mean()
-    width = float(np.sqrt(max(larger, 0.0) / 12)) * FWHM_PER_SIGMA
+    width = float(np.sqrt(_of_voxels(tissue.grid, grid)))
     fraction = resample(blur(tissue, width) if width else tissue, grid, to_tissue)
     return np.clip(np.nan_to_num(fraction.data), 0, 1)
+
+
+def _of_voxels(tissue: Grid, grid: Grid) -> float:
+    """Square of the FWHM, mm^2, by which voxels of ``grid`` blur more than those of the tissue."""
+    larger = (grid.voxel_size**2).mean() - (tissue.voxel_size**2).mean()
+    return float(FWHM_PER_SIGMA**2 * max(larger, 0.0) / 12)
+
+
+def beyond_fractions(measured_mm: Widths, tissue: Grid, grid: Grid) -> Widths:
+    """Point spread that blurs `fractions` to the resolution measured in an image.
+
+    The fractions of the voxels have a part of it already.
+
+    Parameters
+    ----------
+    measured_mm : FWHM along the axes of ``grid``, mm
+    tissue, grid : of the tissue maps, of the image
+
+    Returns
+    -------
+    tuple of float
+        FWHM, mm.
+    """
+    contained = _of_voxels(tissue, grid) + INTERPOLATION * float((tissue.voxel_size**2).mean())
+    x, y, z = (float(np.sqrt(max(width**2 - contained, 0.0))) for width in measured_mm)
+    return x, y, z
 
 
 def corrected(
@@ -125,6 +151,8 @@ def corrected(
     placed = AnatomyOnPet(pet.grid, head)
     tissues = placed.tissues()
     psf_mm, source = pet_resolution(pet, head, regions, processing.psf_mm)
+    if processing.psf_mm is None and head.tissues is not None:
+        psf_mm = beyond_fractions(psf_mm, head.tissues.gm.grid, pet.grid)
     fwhm_vox = in_voxels(psf_mm, pet.grid.voxel_size)
     by_atlas = {}
     for parcellation in chosen_atlases(processing):

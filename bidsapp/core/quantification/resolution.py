@@ -39,7 +39,7 @@ _RANGE_MM = (2.6, 15.0)
 _START_MM = 6.0
 _MOST_VOXELS = 60_000
 # Linear interpolation between points h apart blurs by h^2 / 6 on average over their distances.
-_INTERPOLATION = FWHM_PER_SIGMA**2 / 6
+INTERPOLATION = FWHM_PER_SIGMA**2 / 6
 _MARGIN_VOXELS = 12
 
 
@@ -88,7 +88,7 @@ def measure_resolution(
     points = grid.world().reshape(-1, 3)[chosen]
     drift = drift_basis(points, points.mean(axis=0), _DRIFT_ORDER)
     t1w_mm = np.linalg.norm(t1w_affine[:3, :3], axis=0).mean()
-    known = _PREBLUR_MM**2 + _INTERPOLATION * t1w_mm**2
+    known = _PREBLUR_MM**2 + INTERPOLATION * t1w_mm**2
     with threadpool_limits(limits=1):
         values = data.reshape(-1)[chosen].astype(np.float64)
         squares = _fit(maps, values, chosen, drift, pet.grid, known)
