@@ -57,7 +57,7 @@ def test_everything_is_found_and_derivatives_are_not(raw_study):
         (Filters(rec=("x",)), ["sub-01_ses-a_trc-FDG_rec-x_pet"]),
         (Filters(run=("1",)), ["sub-01_ses-a_trc-FBB_run-01_pet"]),
         (Filters(run=("002",)), ["sub-01_ses-b_trc-FBB_run-2_pet"]),
-        (Filters(tracer=("florbetapir",)), ["sub-02_pet"]),
+        (Filters(tracer=("PIB", "florbetapir")), ["sub-02_pet"]),
         (Filters(tracer=("FDG",)), ["sub-01_ses-a_trc-FDG_rec-x_pet"]),
         (Filters(tracer=("FBB",), session=("a",)), ["sub-01_ses-a_trc-FBB_run-01_pet"]),
         (Filters(bids_filters={"pet": {"session": "b"}}), ["sub-01_ses-b_trc-FBB_run-2_pet"]),

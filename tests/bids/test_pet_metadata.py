@@ -78,7 +78,8 @@ def test_without_decay_correction_there_is_no_reference_time(pet_sidecar):
 
 
 @pytest.mark.parametrize(
-    "text", ["", None, "10:00", "24:00:00", "10:60:00", "10:00:60", "ten", 36000, "10:00:00:00"]
+    "text",
+    ["", None, "10:00", "24:00:00", "10:60:00", "10:00:60", "10:00:-1", "ten", 36000, "10:00:0:0"],
 )
 def test_what_is_no_clock_time(text):
     assert clock_seconds(text) is None

@@ -1,6 +1,7 @@
 """Calibration from tables: the public ones, simulated cohorts, and cohorts with something wrong."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from bidsapp.cli.calibrate import main
 from bidsapp.cli.main import main as centipet
 from bidsapp.core.statistics.regression import ordinary
 from bidsapp.data import REFERENCES
-from bidsapp.data.calibrations import read_calibration
+from bidsapp.data.calibrations import read_calibration, signed
 from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tracer_file import using_tracer_file
 from bidsapp.data.tracers import anchors, disagreement, tracers
@@ -503,6 +504,23 @@ def test_a_calibration_file_that_was_changed_is_refused(calibration_file, change
     content = json.loads(calibration_file.read_text())
     change(content)
     calibration_file.write_text(json.dumps(content))
+    with pytest.raises(BadDataError, match=word):
+        read_calibration(calibration_file)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda c: c.update(passed=False), "criteria"),
+        (lambda c: c.update(equations=[]), "no equation"),
+        (lambda c: c["equations"][0].update(reference_region="moon"), "reference region moon"),
+        (lambda c: c["equations"][0].update(intercept=math.inf), "must be numbers"),
+    ],
+)
+def test_a_calibration_file_of_nothing_that_can_be_used_is_refused(calibration_file, change, word):
+    content = json.loads(calibration_file.read_text())
+    change(content)
+    calibration_file.write_text(json.dumps(signed(content)))
     with pytest.raises(BadDataError, match=word):
         read_calibration(calibration_file)
 

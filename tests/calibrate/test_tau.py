@@ -10,7 +10,7 @@ from bidsapp.cli.calibrate import main
 from bidsapp.core.quantification.centiloid import centiloid
 from bidsapp.core.statistics.calibration import between_pipelines
 from bidsapp.core.statistics.regression import deming, ordinary
-from bidsapp.data.calibrations import read_tau_calibration
+from bidsapp.data.calibrations import TauLine, read_tau_calibration
 from bidsapp.data.pipelines import Pipeline
 from bidsapp.data.tau import tau_equations, tau_regions
 from bidsapp.errors import BadDataError
@@ -73,6 +73,17 @@ def test_a_known_line_is_found_and_puts_own_suvrs_where_those_of_the_standard_be
     assert set(scale.equations["centaurz"]) == {"universal"} and "frontal" in printed
     other = Pipeline(Processing(tau_vois=tau_vois, tau_calibration=file), "MK6240").tau_scale()
     assert other.equations == tau_equations("MK6240") and other.calibration == "published"
+
+
+@pytest.mark.parametrize("kind", ["centaurz", "centaur"])
+def test_a_line_takes_own_suvrs_to_the_scale_by_way_of_the_standard_ones(kind):
+    line = TauLine(
+        SLOPE, INTERCEPT, 30, 0.9, (0.9, 2.5), Pipeline(Processing(), "FTP").fingerprint("wc")
+    )
+    published = tau_equations("FTP")[kind]["universal"]
+    own = line.onto(published, "this file")
+    assert centiloid(1.7, own) == pytest.approx(centiloid(SLOPE * 1.7 + INTERCEPT, published))
+    assert own.source == f"{published.source}, by this file" and own.suvr_range == (0.9, 2.5)
 
 
 @pytest.mark.parametrize("kind", ["centaurz", "centaur"])
