@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsapp.bids.derivatives import OutputPlace, outputs, sidecar_path
+from bidsapp.core.anatomy.normalise import lacks_skull
 from bidsapp.core.anatomy.warp import Warp
 from bidsapp.core.grid.alignment import Matrix
 from bidsapp.core.grid.resample import itk_affine_text
@@ -71,13 +72,19 @@ def _hash(path: Path) -> str:
 
 
 @interface("written", always_run=True)
-def SaveImages(place: OutputPlace, sidecars: dict[str, Any], **images: Path) -> list[str]:
+def SaveImages(
+    place: OutputPlace,
+    sidecars: dict[str, Any],
+    head: RecordPart | None = None,
+    **images: Path,
+) -> list[str]:
     """Write images under the names of the table of outputs, each with its sidecar.
 
     Parameters
     ----------
     place : where they belong
     sidecars : JSON content by key of ``data/outputs.toml``
+    head : what `Segment` gives to the record, where there is a T1w among the images
     **images : by these keys
 
     Returns
@@ -90,7 +97,10 @@ def SaveImages(place: OutputPlace, sidecars: dict[str, Any], **images: Path) -> 
         path = place.path(key)
         shown = shown_as(key.split("_")[0], sidecars[key].get("TracerName"))
         save_volume(path, measured_or_zero(fetch_volume(stored)), shown=shown)
-        write_json(sidecar_path(path), described(key, sidecars[key]))
+        content = described(key, sidecars[key])
+        if head is not None and key in ("t1w", "t1w_mni"):
+            content["SkullStripped"] = lacks_skull(head.qc.get("skull_missing"))
+        write_json(sidecar_path(path), content)
         paths.append(path)
     return named(place, *paths)
 

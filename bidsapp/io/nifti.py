@@ -588,7 +588,8 @@ def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
 def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
     """Say in the header in what space an image lies: the one that its BIDS name says."""
     space = named_space(path) or ""
-    code = "mni" if space.startswith("MNI") else "aligned" if space else "scanner"
+    # what is only turned (MNIrigid) has no coordinates of the template
+    code = "mni" if space.startswith("MNI152") else "aligned" if space else "scanner"
     image.set_sform(image.affine, code=code)
     image.set_qform(image.affine, code=code)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from bidsapp.bids.derivatives import derivative_uri, outputs, sidecar_path
+from bidsapp.core.anatomy.normalise import lacks_skull
 from bidsapp.core.grid.alignment import inverse, rigid_between
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.data import template_mask
@@ -92,7 +93,8 @@ def export_read(scan: StoredScan) -> list[Path]:
         source = scan.path("t1w")
         turned = _resampled(load_volume(source, ndim=3), to_t1w, _T1W_STEP_MM)
         image = Volume(turned, read_grid(_T1W_STEP_MM).affine)
-        content = {"SkullStripped": False, "Sources": [derivative_uri(source, output_dir)]}
+        stripped = lacks_skull(record.qc.get("skull_missing"))
+        content = {"SkullStripped": stripped, "Sources": [derivative_uri(source, output_dir)]}
         written.append(_save(scan, "read_t1w", image, content, None))
     return written
 

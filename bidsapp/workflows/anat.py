@@ -68,7 +68,7 @@ def init_anat_wf(t1w: T1wPlan, sidecars: Sidecars, options: str) -> SharedAnatom
         images[f"{key}_mni"] = flow.step(
             ToTemplate, f"to_template_{key}", _IMAGES_GB, **moved
         ).image
-    flow.save_images(t1w.entities, content, images)
+    flow.save_images(t1w.entities, content, images, head=head.record)
     flow.step(
         SaveWarp, "warp", _IMAGES_GB, place=sidecars.place(t1w.entities),
         sidecars={key: content[key] for key in ("warp", "warp_inverse")}, native=head.t1w,

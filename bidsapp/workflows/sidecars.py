@@ -112,9 +112,9 @@ class Sidecars:
         on_t1w, on_template, warp = self._uris(t1w, "t1w", "t1w_mni", "warp")
         aligned = {"SpatialReference": on_t1w, "Sources": raw}
         content: dict[str, dict[str, Any]] = {
-            "t1w": {"SkullStripped": False, "Sources": raw},
+            "t1w": {"Sources": raw},
             "mask": {"Type": "Brain", **aligned},
-            "t1w_mni": {"SkullStripped": False, "Sources": [on_t1w, warp], **_ON_TEMPLATE},
+            "t1w_mni": {"Sources": [on_t1w, warp], **_ON_TEMPLATE},
             "warp": {"SpatialReference": on_template, "Sources": raw},
             "warp_inverse": aligned,
         }

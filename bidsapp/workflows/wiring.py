@@ -131,6 +131,7 @@ class Flow:
         content: Mapping[str, Any],
         images: Mapping[str, StepOutput],
         name: str = "images",
+        head: StepOutput | None = None,
     ) -> None:
         """Add a step that writes images under the names of the table of outputs.
 
@@ -140,10 +141,12 @@ class Flow:
         content : of the sidecars by key; more may be there
         images : by key
         name : of the node
+        head : record of the segmentation, where there is a T1w among the images
         """
         self.step(
             partial(SaveImages, tuple(images)), name, _IMAGES_GB, **images,
             place=self.sidecars.place(entities), sidecars={key: content[key] for key in images},
+            head=head,
         )  # fmt: skip
 
     def join(self, parent: Workflow) -> None:

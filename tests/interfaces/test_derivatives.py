@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsapp.bids.derivatives import OutputPlace, output_path
+from bidsapp.bids.derivatives import OutputPlace, output_path, sidecar_path
 from bidsapp.core.grid.volume import Volume
 from bidsapp.core.quantification.centiloid import Equation
 from bidsapp.data.tracers import tracers
@@ -16,6 +18,7 @@ from bidsapp.interfaces.regions import SaveRatios
 from bidsapp.interfaces.store import keep_volume
 from bidsapp.io.hashes import file_hash
 from bidsapp.io.nifti import save_frames
+from bidsapp.record import RecordPart
 
 ENTITIES = {"sub": "1", "trc": "FBB"}
 SCANNER, ALIGNED, MNI = 1, 2, 4  # codes of NIfTI
@@ -29,7 +32,7 @@ def _codes(header: nib.Nifti1Header) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("key", "code"),
     [("pet_native", SCANNER), ("pet_t1w", ALIGNED), ("pet_mni", MNI), ("suvr_wc", MNI),
-     ("t1w", SCANNER), ("mask", SCANNER), ("t1w_mni", MNI)],
+     ("t1w", SCANNER), ("mask", SCANNER), ("t1w_mni", MNI), ("read_pet", ALIGNED)],
 )  # fmt: skip
 def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
     kept = keep_volume(tmp_path / "kept.npz", IMAGE)
@@ -42,6 +45,22 @@ def test_the_header_names_the_space_and_what_to_show(tmp_path, key, code):
     equation = tracers()["FBB"].equation
     shown = round((200 - equation.intercept) / equation.slope, 1) if key == "suvr_wc" else 0.0
     assert (header["cal_min"], header["cal_max"]) == (0.0, np.float32(shown))
+
+
+@pytest.mark.parametrize(("missing", "stripped"), [(0.98, True), (0.02, False)])
+def test_the_sidecar_says_whether_the_t1w_has_a_skull(tmp_path, missing, stripped):
+    kept, keys = keep_volume(tmp_path / "kept.npz", IMAGE), ("t1w", "t1w_mni", "mask")
+    save = SaveImages(
+        keys, place=OutputPlace(tmp_path, ENTITIES), sidecars={key: {} for key in keys},
+        head=RecordPart(qc={"skull_missing": missing}), **dict.fromkeys(keys, kept),
+    )  # fmt: skip
+    save.run()
+    said = {
+        key: json.loads(sidecar_path(output_path(tmp_path, key, ENTITIES)).read_text())
+        for key in keys
+    }
+    assert said["t1w"]["SkullStripped"] is said["t1w_mni"]["SkullStripped"] is stripped
+    assert "SkullStripped" not in said["mask"]
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,21 @@ def suited(template: Template, t1w: Volume, start: Start) -> tuple[Template, flo
         Share of the surroundings of the brain that is empty (`skull_missing`).
     """
     missing = skull_missing(t1w, template.priors, start.affine)
-    return template.stripped if missing > STRIPPED else template, missing
+    return template.stripped if lacks_skull(missing) else template, missing
+
+
+def lacks_skull(missing: float | None) -> bool:
+    """Whether the skull was taken away from a T1w.
+
+    Parameters
+    ----------
+    missing : share of the surroundings of the brain that is empty, None if unknown
+
+    Returns
+    -------
+    bool
+    """
+    return missing is not None and missing > STRIPPED
 
 
 def _attempt(
