@@ -219,7 +219,9 @@ def gaps(rows: Sequence[Row]) -> list[Gap]:
     """
     seen: dict[str, dict[str, set[str]]] = {}
     for row in rows:
-        sessions = seen.setdefault(str(row["tracer"]), {})
+        if row["tracer"] is None:
+            continue
+        sessions = seen.setdefault(row["tracer"], {})
         sessions.setdefault(str(row["session_id"] or ""), set()).add(row["participant_id"])
     missing = []
     for tracer, sessions in seen.items():

@@ -41,11 +41,11 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
     far = {score.place for score in scored if abs(score.z) > LIMIT}
     site_table = []
     for level in ("site", "scanner"):
-        groups: dict[str, dict[tuple[Any, ...], list[int]]] = {}
+        groups: dict[str | None, dict[tuple[Any, ...], list[int]]] = {}
         for place, row in enumerate(rows):
             key = (row.get("site"), row.get("scanner") if level == "scanner" else None)
-            groups.setdefault(str(row["tracer"]), {}).setdefault(key, []).append(place)
-        for tracer in sorted(groups):
+            groups.setdefault(row["tracer"], {}).setdefault(key, []).append(place)
+        for tracer in sorted(groups, key=lambda code: (code is None, code)):
             members = groups[tracer]
             if level == "scanner" and all(key[1] is None for key in members):
                 continue
@@ -62,8 +62,8 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
 
 
 def _row(
-    rows: Sequence[Row], level: str, tracer: str, key: tuple[Any, ...], places: Sequence[int],
-    far: set[int], centiloids: Mapping[tuple[Any, ...], Sequence[float]],
+    rows: Sequence[Row], level: str, tracer: str | None, key: tuple[Any, ...],
+    places: Sequence[int], far: set[int], centiloids: Mapping[tuple[Any, ...], Sequence[float]],
 ) -> dict[str, Any]:  # fmt: skip
     scanners = {rows[place].get("scanner") for place in places}
     done = [place for place in places if rows[place]["status"] == "ok"]

@@ -182,7 +182,8 @@ def test_scans_within_half_a_year_have_no_slope_as_in_the_table_of_change(years)
 def test_sessions_that_most_have_and_one_has_not_are_missing():
     rows = [visit(who, s, 1.0) for who in "abc" for s in ("m00", "m24")] + [visit("d", "m00", 1.0)]
     rows += [visit("d", "extra", 1.0)]
-    (gap,) = gaps(rows)
+    unknown = [visit("e", s, 1.0) for s in ("m00", "m24")] + [visit("f", "m00", 1.0)]
+    (gap,) = gaps([*rows, *(one | {"tracer": None} for one in unknown)])
     assert (gap.participant, gap.session, gap.tracer) == ("d", "m24", "FBB")
 
 

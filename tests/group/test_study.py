@@ -186,6 +186,11 @@ def test_nobody_is_compared_with_themselves_at_another_site():
     assert [one["n_participants"] for one in both if one["level"] == "site"] == [10, 20]
 
 
+def test_scans_of_an_unknown_tracer_are_a_site_of_none():
+    rows = [row("1", "1", 10.0), row("2", "1", None) | {"tracer": None, "status": "skipped"}]
+    assert [one["tracer"] for one in site_rows(rows, [])] == ["FBB", None]
+
+
 def test_few_people_have_no_interval():
     rows = [row(str(i), "1", 10.0 + i, site="AB"[i > 2]) for i in range(8)]
     assert {one["difference"] for one in site_rows(rows, [])} == {None}
