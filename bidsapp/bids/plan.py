@@ -52,6 +52,7 @@ class WindowChoice:
     used_min : (start, end) of the frames that are averaged
     frame_weights_s : seconds of each frame inside the window, one per frame of the image
     coverage : part of the wanted window that was scanned, 0 to 1
+    late_min : middle of the averaged time minus middle of the wanted window, minutes
     verdict : ``good``, or ``look`` where a flag says how it misses the wanted window
     """
 
@@ -59,6 +60,7 @@ class WindowChoice:
     used_min: tuple[float, float]
     frame_weights_s: tuple[float, ...]
     coverage: float
+    late_min: float
     verdict: QualityLevel
 
 
@@ -130,14 +132,6 @@ class ScanPlan:
         """Whether there is activity over time: several frames, stored in the order of time."""
         starts = [part.frame_start_s for part in self.timings]
         return self.n_frames > 1 and all(list(part) == sorted(part) for part in starts)
-
-    @property
-    def late_min(self) -> float:
-        """Middle of the averaged time minus middle of the tracer's window, minutes."""
-        weights, timing = self.window.frame_weights_s, self.metadata
-        frames = zip(weights, timing.frame_start_s, timing.frame_duration_s, strict=True)
-        middle = sum(weight * (start + length / 2) for weight, start, length in frames)
-        return middle / sum(weights) / 60 - sum(self.window.wanted_min) / 2
 
     @property
     def timings(self) -> tuple[PetTiming, ...]:

@@ -67,8 +67,8 @@ def choose_window(
     flags = flags or deviations(choice, window, rule)
     used_min = choice.window_used_start_s / 60, choice.window_used_end_s / 60
     verdict = QualityLevel.LOOK if flags else QualityLevel.GOOD
-    chosen = WindowChoice(tracer.window_min, used_min, choice.weights, choice.coverage, verdict)
-    return chosen, flags
+    mean = choice.weights, choice.coverage, choice.late_s / 60
+    return WindowChoice(tracer.window_min, used_min, *mean, verdict), flags
 
 
 def deviations(choice: FrameChoice, window_s: Window, rule: WindowRule) -> tuple[Flag, ...]:

@@ -92,7 +92,7 @@ def _add_drift(flow: Flow, scan: ScanPlan, tacs: StepOutput) -> None:
     flow.recorded(
         MeasureDrift, "drift", _TABLE_GB, tacs=tacs, reference=scale.main, slope=equation.slope,
         used_s=[start for start, weight in zip(starts, weights, strict=True) if weight > 0],
-        late_min=scan.late_min,
+        late_min=scan.window.late_min,
     )  # fmt: skip
 
 

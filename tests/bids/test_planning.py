@@ -398,7 +398,7 @@ def test_a_window_of_ones_own(raw):
     raw.t1w("sub-1")
     raw.pet("sub-1")
     (scan,) = plan_of(raw, window_min=(100, 110)).scans
-    assert scan.window.frame_weights_s == (0, 600)
+    assert scan.window.frame_weights_s == (0, 600) and scan.window.late_min == 5
     assert scan.window.wanted_min == (90, 110)
     assert "window-partial" in codes(scan)
     (failure,) = plan_of(raw, window_min=(10, 20)).failures

@@ -206,9 +206,10 @@ def test_a_filter_that_leaves_a_participant_no_t1w_is_no_missing_t1w(raw):
     raw.pet("sub-2")
     raw.pet("sub-3")
     filters = Filters(bids_filters={"t1w": {"acquisition": "a"}})
-    plan = make_plan(read_dataset(raw.root, filters), Processing())
-    assert [(scan.participant, scan.normalisation) for scan in plan.scans] == [
-        ("1", "t1w"), ("3", "pet"),
-    ]  # fmt: skip
-    (failure,) = plan.failures
-    assert failure.entities["sub"] == "2" and "--bids-filter-file" in failure.message
+    dataset = read_dataset(raw.root, filters)
+    for plan in (make_plan(dataset, Processing(longitudinal=own)) for own in (False, True)):
+        assert [(scan.participant, scan.normalisation) for scan in plan.scans] == [
+            ("1", "t1w"), ("3", "pet"),
+        ]  # fmt: skip
+        (failure,) = plan.failures
+        assert failure.entities["sub"] == "2" and "--bids-filter-file" in failure.message
