@@ -1,6 +1,7 @@
 """Derivatives against the BIDS validator, with our .bidsignore and with an empty one."""
 
 import json
+import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from bidsapp.bids.derivative_root import (
     RAW_FACTS,
     bidsignore,
     refuse_foreign,
+    remove_leftovers,
     replaced_results,
     root_files,
     write_root_files,
@@ -171,6 +173,18 @@ def test_many_at_once(raw, tmp_path):
         list(pool.map(lambda _: write_root_files(tmp_path / "out", raw.root), range(24)))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == set(root_files(tmp_path / "out", raw.root))
+
+
+def test_leftovers_of_ones_own_participants_are_removed(tmp_path):
+    """Another run may be at work on the others, and in a work folder."""
+    own, others = (".", "figures", "tpl-X/anat", "sub-01/ses-a/pet"), ("sub-02/pet", "work/sub-01")
+    left = {place: tmp_path / place / f".x.json.{'0' * 32}.tmp" for place in (*own, *others)}
+    for path in left.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    assert remove_leftovers(tmp_path, ["01"]) == len(own)
+    assert tuple(place for place, path in left.items() if path.exists()) == others
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"GeneratedBy": [{"Name": "fMRIPrep"}]}', "{}"])
