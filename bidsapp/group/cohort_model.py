@@ -116,8 +116,8 @@ def _fitted(
             more = "fitted with one slope for all, whose interval is too narrow"
             remarks.append((_OWN_SLOPE_FAILED, f"{why[0]}; {more}"))
         if fit.singular:
-            zero = "a spread between participants is zero at the maximum"
-            remarks.append(("singular", f"{zero}, so these data do not determine it"))
+            zero = "a spread between participants, of intercepts, slopes or both, is zero"
+            remarks.append(("singular", f"{zero} at the maximum; these data do not determine it"))
         return _terms(fit, meanings, unit), remarks
     return _NO_MODEL, [*remarks, ("not-converged", why[-1])]
 

@@ -122,7 +122,9 @@ def test_trouble_is_a_flag():
     alike = [one | {"centiloid": 5.0 + i % 3 % 2} for i, one in enumerate(rows)]
     model = cohort_model(alike)
     assert model[0]["flags"] == "singular"
-    assert "spread between participants is zero" in model[0]["notes"]
+    assert (
+        "spread between participants, of intercepts, slopes or both, is zero" in model[0]["notes"]
+    )
 
 
 def test_age_that_is_not_known_of_all_is_left_out_with_a_sentence():

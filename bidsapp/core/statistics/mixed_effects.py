@@ -25,6 +25,7 @@ INTERCEPT, YEARS = "intercept", "years"
 _STARTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # spread of participants over that of scans
 _TOLERANCE = 1e-7  # of the deviance
 _RESTARTS = 20
+_LEAST_SPAN = 0.05  # of the longest course: two tracers within days tell nothing of the years
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Term:
     estimate, se : float
     freedom : int
         Degrees of freedom: participants minus fixed effects, for the change per year those with
-        scans at two times or more, because the others tell nothing of it.
+        scans at times well apart, because the others tell nothing of it.
     low, high : float
         95 % interval, by Student's t.
     """
@@ -60,8 +61,8 @@ class MixedFit:
     intercept_sd, slope_sd : between participants; ``slope_sd`` None when all share one slope
     correlation : of intercept and slope of a participant; None when it is not known
     residual_sd : of a scan about the participant's line
-    singular : a variance between participants is zero at the maximum, so their spread is unknown
-        by these data
+    singular : a variance between participants, of intercepts, slopes or both together, is zero at
+        the maximum, so their spread is unknown by these data
     """
 
     terms: tuple[Term, ...]
@@ -117,7 +118,8 @@ def mixed_effects(
             f"{n_people} participants are too few for {len(names)} fixed effects; more "
             "participants are needed"
         )
-    n_again = sum(bool(np.ptp(t[group == person]) > 0) for person in range(n_people))
+    spans = np.array([np.ptp(t[group == person]) for person in range(n_people)])
+    n_again = int((spans > _LEAST_SPAN * spans.max()).sum())
     freedom = dict.fromkeys(names, n_people - len(names)) | {YEARS: max(n_again - len(names), 1)}
     return _fit(y, group, design, freedom, slopes)
 

@@ -72,6 +72,9 @@ def test_people_with_one_visit_add_no_freedom_to_the_change_per_year():
     kept = (who < 10) | (years == 0)
     fit = mixed_effects(values[kept], who[kept], years[kept], {}, slopes=True)
     assert [(term.name, term.freedom) for term in fit.terms] == [("intercept", 38), ("years", 8)]
+    days = np.where((who >= 10) & (years > 0), years / 365, years)  # and again within some days
+    fit = mixed_effects(values, who, days, {}, slopes=True)
+    assert [term.freedom for term in fit.terms] == [38, 8]
 
 
 def test_the_same_bits_again():
