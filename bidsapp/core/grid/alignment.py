@@ -110,10 +110,15 @@ def transform(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64
     -------
     ndarray, shape (..., 3)
     """
-    # einsum, not matmul: BLAS may order its sums by the number of threads.
-    moved: NDArray[np.float64] = np.einsum("...j,ij->...i", points, matrix[:3, :3])
-    moved += matrix[:3, 3]
-    return moved
+    # By coordinate, not matmul, which may order its sums by the number of threads and of points.
+    moved = np.empty((3, *points.shape[:-1]))
+    for axis, (*weights, shift) in enumerate(matrix[:3]):
+        coordinate = moved[axis, ...]
+        np.multiply(points[..., 0], weights[0], out=coordinate)
+        coordinate += points[..., 1] * weights[1]
+        coordinate += points[..., 2] * weights[2]
+        coordinate += shift
+    return np.moveaxis(moved, 0, -1)
 
 
 def inverse(matrix: Matrix) -> Matrix:

@@ -57,3 +57,13 @@ def test_the_distance_between_two_transforms_is_that_of_the_points():
     half_turn = rigid_matrix([0, 0, 0, 0, 0, np.pi])
     ring = np.array([[1.0, 0, 9], [0, 2.0, -5], [0, 0, 1]])
     assert displacement(half_turn, np.eye(4), ring) == pytest.approx((2 + 4 + 0) / 3)
+
+
+def test_points_move_to_the_same_bits_however_many_and_however_they_lie_in_memory():
+    rng = np.random.default_rng(0)
+    matrix, points = rng.normal(size=(4, 4)), rng.normal(size=(1000, 3)) * 100
+    moved = transform(matrix, points)
+    np.testing.assert_array_equal(transform(matrix, np.asfortranarray(points)), moved)
+    np.testing.assert_array_equal(transform(matrix, points[::7]), moved[::7])
+    np.testing.assert_array_equal(transform(matrix, points[3]), moved[3])
+    np.testing.assert_allclose(moved, points @ matrix[:3, :3].T + matrix[:3, 3], atol=1e-11)
