@@ -19,6 +19,7 @@ Float = NDArray[np.float64]
 # be explained by its intensity.
 FLOOR = 1e-4
 _CHUNK = 8192  # points at a time: the work arrays stay in the processor's cache
+_FOUR = np.complex128  # an item of the size of four float32
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class PriorSampler:
     """Reads four class probabilities, and their slopes, at template positions.
 
     Trilinear in the probabilities; the slopes are those of the interpolation itself, so that
-    objective and derivative agree. Outside the maps everything is background. What is read lies in
-    memory class by class, so that loops run along the points.
+    objective and derivative agree. Outside the maps everything is background. The four classes of a
+    voxel are read at once; then each lies in a row of its own, so that loops run along the points.
 
     Parameters
     ----------
@@ -71,14 +72,15 @@ class PriorSampler:
         padded[:] = rim.reshape(4, 1, 1, 1)
         padded[:, 2:-2, 2:-2, 2:-2] = classes
         self._shape = padded.shape[1:]
-        self._table = padded.reshape(4, -1)
+        self._table = np.ascontiguousarray(padded.reshape(4, -1).T).view(_FOUR).reshape(-1)
         self._world_to_index = inverse(priors.affine)
         self._world_to_index[:3, 3] += 2
 
     @property
     def on_grid(self) -> Float32:
         """Class probabilities of every voxel of the maps, shape (4, X, Y, Z), float32."""
-        return self._table.reshape(4, *self._shape)[:, 2:-2, 2:-2, 2:-2]
+        table = self._table.view(np.float32).reshape(*self._shape, 4)
+        return np.moveaxis(table[2:-2, 2:-2, 2:-2], -1, 0)
 
     def values(self, world: Float) -> Float32:
         """Class probabilities, shape (n, 4): GM, WM, CSF, other, at ``world`` (n, 3) in mm.
@@ -151,7 +153,11 @@ class PriorSampler:
         """Corner values (4, n) of the two sides of a cell across x, each [y][z]."""
         ny, nz = self._shape[1:]
         for x in (0, ny * nz):
-            yield [[self._table.take(cell + (x + y + z), axis=1) for z in (0, 1)] for y in (0, nz)]
+            yield [[self._at(cell + (x + y + z)) for z in (0, 1)] for y in (0, nz)]
+
+    def _at(self, voxels: NDArray[np.int64]) -> Float32:
+        """Values of voxels, shape (4, n)."""
+        return np.ascontiguousarray(self._table.take(voxels).view(np.float32).reshape(-1, 4).T)
 
 
 def _parts(n: int) -> Iterator[slice]:

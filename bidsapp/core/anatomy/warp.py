@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bidsapp.core.grid.alignment import inverse, transform
 from bidsapp.core.grid.basis import Positions, Separable, dct_functions
 from bidsapp.core.grid.resample import itk_displacements
-from bidsapp.core.grid.sampling import interpolate
+from bidsapp.core.grid.sampling import interpolate, trilinear
 from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.parallel import chunks, each
 
@@ -249,14 +249,14 @@ class Warp:
 
     @cached_property
     def _lattice(self) -> tuple[Float32, Float]:
-        """Displacement on a coarse lattice over the box, shape (3, ...), and its step in voxels."""
+        """Displacement on a coarse lattice over the box, shape (..., 3), and its step in voxels."""
         voxel = np.sqrt((self.t1w_affine[:3, :3] ** 2).sum(axis=0))
         step = np.maximum(_LATTICE_MM / voxel, 1.0)
         positions = [
             origin + s * np.arange(int(np.ceil(length / s)) + 1)
             for origin, length, s in zip(self.origin, self.length, step, strict=True)
         ]
-        return np.moveaxis(self.displacement(*positions), -1, 0).copy(), step
+        return self.displacement(*positions), step
 
     @property
     def _inversion(self) -> tuple[Float32, Float]:
@@ -264,14 +264,14 @@ class Warp:
         table, step = self._lattice
         to_lattice = np.diag([*(1 / step), 1.0]) @ inverse(self.t1w_affine)
         to_lattice[:3, 3] -= self.origin / step
-        in_steps = np.tensordot(to_lattice[:3, :3].astype(np.float32), table, axes=1)
+        in_steps = np.tensordot(to_lattice[:3, :3].astype(np.float32), table, axes=(1, -1))
         return in_steps, to_lattice
 
     def _interpolated(self, world: Float) -> Float:
         table, step = self._lattice
         index = transform(inverse(self.t1w_affine), world.reshape(-1, 3))
-        at = ((index - self.origin) / step).T
-        out = interpolate(np.moveaxis(table, 0, -1), at)
+        at = (index - self.origin) / step
+        out, _, _ = trilinear(table, at, gradient=False)
         return out.reshape(world.shape).astype(np.float64)
 
 
