@@ -104,7 +104,8 @@ def apply(
         )  # fmt: skip
     except CentipetError as error:
         raise type(error)(f"{image}: {error}") from error
-    save_volume(output, moved, dtype=np.int32 if labels and whole else np.float32)
+    kind = np.int32 if labels and whole else np.float32
+    save_volume(output, moved, dtype=kind, space=goal, frames_of=image)
     about = {
         "Description": f"{image.name} transformed from {space} to {goal}",
         "Interpolation": "nearest" if labels else "linear",

@@ -42,6 +42,7 @@ _VOXEL_MM = (0.1, 20.0)
 _FARTHEST_MM = 1e5  # single-precision coordinates are 0.01 mm apart there
 _MOST_EXTRA_MB = 64
 _PIECE = 1 << 18  # bytes: fit into the processor's cache
+_MM, _UNIT_OF_TIME = 2, 0b111000  # in the unit of a header: code of mm, bits of the other
 _LONGER = "it continues after the voxels that its header declares"
 
 
@@ -430,6 +431,8 @@ def save_volume(
     *,
     dtype: type | None = None,
     shown: tuple[float, float] | None = None,
+    space: str | None = None,
+    frames_of: str | Path | None = None,
 ) -> Path:
     """Write ``volume`` as gzipped NIfTI-1, atomically and bit-reproducibly.
 
@@ -439,6 +442,8 @@ def save_volume(
     volume : Volume
     dtype : type on disk; None keeps that of the array
     shown : values that viewers show as black and white (``cal_min``, ``cal_max``)
+    space : in which it lies, if the name of the file does not say it
+    frames_of : image whose frames these are: they last as long
 
     Returns
     -------
@@ -457,7 +462,11 @@ def save_volume(
     image.header.set_xyzt_units("mm", "sec" if data.ndim > 3 else None)
     if shown is not None:
         image.header["cal_min"], image.header["cal_max"] = shown
-    return _write_image(path, image)
+    if frames_of is not None and data.ndim > 3:
+        _, header, _ = _look(Path(frames_of))
+        image.header["pixdim"][4] = header["pixdim"][4]
+        image.header["xyzt_units"] = _MM | int(header["xyzt_units"]) & _UNIT_OF_TIME
+    return _write_image(path, image, space)
 
 
 def save_frames(
@@ -565,13 +574,13 @@ def load_displacements(path: str | Path) -> Volume:
     return Volume(data[:, :, :, 0] * np.diag(RAS_LPS)[:3], np.asarray(image.affine, np.float64))
 
 
-def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
+def _write_image(path: str | Path, image: nib.Nifti1Image, space: str | None = None) -> Path:
     """Write an image as nibabel would, its voxels unscaled.
 
     In a file the first axis runs fastest. It is turned plane by plane, each copied together first:
     nibabel, which strides through the whole, takes five times as long.
     """
-    _tell_space(image, path)
+    _tell_space(image, path, space)
     image.update_header()
     image.header.set_slope_inter(1, 0)
     head = BytesIO()
@@ -585,9 +594,9 @@ def _write_image(path: str | Path, image: nib.Nifti1Image) -> Path:
     return write_gzip(path, [content.data])
 
 
-def _tell_space(image: nib.Nifti1Image, path: str | Path) -> None:
-    """Say in the header in what space an image lies: the one that its BIDS name says."""
-    space = named_space(path) or ""
+def _tell_space(image: nib.Nifti1Image, path: str | Path, space: str | None = None) -> None:
+    """Say in the header in what space an image lies: the one given, or that of its BIDS name."""
+    space = space or named_space(path) or ""
     # what is only turned (MNIrigid) has no coordinates of the template
     code = "mni" if space.startswith("MNI152") else "aligned" if space else "scanner"
     image.set_sform(image.affine, code=code)

@@ -213,8 +213,20 @@ def test_any_image_of_a_scan_is_brought_to_any_space(sub01, tmp_path, capsys):
         np.testing.assert_allclose(
             nib.load(out).get_fdata(), nib.load(ours[goal]).get_fdata(), rtol=1e-4, atol=1e-2
         )
+        codes = {name: int(nib.load(out).header[name]) for name in ("sform_code", "qform_code")}
+        assert set(codes.values()) == {{"T1w": 2, "MNI152NLin6Asym": 4}[goal]}  # of NIfTI
         sidecar = read(out.with_name(f"{goal}.json"))
         assert (sidecar["From"], sidecar["To"], sidecar["Interpolation"]) == ("pet", goal, "linear")
+    pet = nib.load(ours["pet"])
+    frames = nib.Nifti1Image(np.stack([pet.get_fdata()] * 2, -1), pet.affine)
+    frames.header.set_xyzt_units("mm", "msec")
+    frames.header.set_zooms((*pet.header.get_zooms(), 300_000))
+    nib.save(frames, tmp_path / "frames.nii.gz")
+    out = bidsapp.apply(
+        tmp_path / "frames.nii.gz", record, space="pet", goal="T1w", output=tmp_path / "4d.nii.gz"
+    )
+    header = nib.load(out).header
+    assert header.get_xyzt_units() == ("mm", "msec") and header.get_zooms()[3] == 300_000
     labels = tmp_path / "labels.nii.gz"
     mni = nib.load(ours["MNI152NLin6Asym"])
     marked = np.zeros(mni.shape, np.int16)
