@@ -144,14 +144,15 @@ def test_mixed_versions_and_pages_of_older_records_are_told(out, verify):
     assert code == 1 and "sub-99: has no record; correct --participant-label" in printed
 
 
-def test_amyloid_and_tau_of_one_run_are_no_mixture(tmp_path, capsys):
+@pytest.mark.parametrize(("tracer", "make"), [("FTP", tau_record), ("FBB", finished_record)])
+def test_amyloid_and_tau_of_one_run_are_no_mixture(tmp_path, capsys, tracer, make):
     out = tmp_path / "out"
     write_root_files(out, tmp_path)
     options = {"parameters": {"smooth_fwhm_mm": None, "tau_vois": {"name": "CenTauR"}}}
     _add_scan(out, SCANS[0], **options)
     _add_scan(out, {"sub": "03", "trc": "FTP"}, tau_record, **options)
     assert main([str(out)]) == 0, capsys.readouterr()
-    _add_scan(out, {"sub": "04", "trc": "FTP"}, tau_record, parameters={"smooth_fwhm_mm": 6.0})
+    _add_scan(out, {"sub": "04", "trc": tracer}, make, parameters={"smooth_fwhm_mm": 6.0})
     assert main([str(out)]) == 1
     assert "different parameters or resources" in capsys.readouterr().out
 
