@@ -65,7 +65,7 @@ def problem_of(path: Path, bids_dir: Path, suffix: str | None) -> str | None:
     if len(set(keys)) < len(keys):
         return f"{max(keys, key=keys.count)}- occurs twice in its name"
     foreign = sorted(entities.keys() - set(RAW_ENTITIES.get(kind, ())))
-    if foreign and kind == "pet" and foreign == ["acq"]:
+    if kind == "pet" and foreign == ["acq"]:
         return "a PET has no acq-: if it names the tracer, rename acq- to trc-"
     if foreign:
         verb = "is not an entity" if len(foreign) == 1 else "are not entities"
