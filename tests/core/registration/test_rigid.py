@@ -245,7 +245,7 @@ def test_the_voxels_near_the_brain_are_those_of_a_look_at_every_voxel(
     voxel = np.rint(transform(inverse(side.t1w.affine), in_t1w)).astype(int)
     inside = ((voxel >= 0) & (voxel < side.outside_mm.shape)).all(axis=1)
     inside[inside] = side.outside_mm[tuple(voxel[inside].T)] <= rigid.MODEL_REACH_MM
-    assert points == pytest.approx(world[inside])
+    np.testing.assert_allclose(points, world[inside])
     assert np.array_equal(values, pet.data.reshape(-1)[inside])
 
 
