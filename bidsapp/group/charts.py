@@ -13,6 +13,7 @@ from bidsapp.data.literature import Band, accumulation, scale
 from bidsapp.data.tracers import tracers
 from bidsapp.group.courses import Course
 from bidsapp.group.outliers import FEWEST, LIMIT, Score
+from bidsapp.group.scan_choice import label_order
 from bidsapp.group.tables import Row
 from bidsapp.grouping import grouped
 from bidsapp.plain import count, natural, shortened
@@ -83,7 +84,8 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
             by_group.setdefault(str(row[column] or "not stated"), []).append(place)
     named = {name: places for name, places in by_group.items() if places}
     if column != "tracer":
-        named = dict(sorted(named.items(), key=lambda item: natural(item[0])))
+        order = label_order if column == "session_id" else natural
+        named = {name: named[name] for name in sorted(named, key=order)}
     if len(named) > _MOST_GROUPS:
         kept = set(sorted(named, key=lambda name: -len(named[name]))[: _MOST_GROUPS - 1])
         rest = [place for name, places in named.items() if name not in kept for place in places]

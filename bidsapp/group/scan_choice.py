@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from bidsapp.data import read_table
 from bidsapp.group.tables import Row
 from bidsapp.grouping import grouped
 from bidsapp.plain import natural
@@ -78,7 +80,30 @@ def _earliest(rows: Sequence[Row], places: Sequence[int]) -> int:
     return min(places, key=lambda place: order(rows[place]))
 
 
-def time_order(scans: Iterable[Row]) -> Callable[[Row], tuple[float, tuple[Any, ...]]]:
+def label_order(session: str | None) -> tuple[int, tuple[Any, ...]]:
+    """Sort key of sessions by label: screening and baseline first, then as numbers count.
+
+    Parameters
+    ----------
+    session : ``ses-<label>``, None without
+
+    Returns
+    -------
+    tuple of int, tuple
+
+    Examples
+    --------
+    >>> sorted(["ses-post", "ses-m12", "ses-m6", "ses-pre", "ses-Screening"], key=label_order)
+    ['ses-Screening', 'ses-pre', 'ses-m6', 'ses-m12', 'ses-post']
+    """
+    label = session or ""
+    word = re.sub(r"[\d\W_]", "", label.removeprefix("ses-")).lower()
+    words = read_table("cohort")["visits"]["first"]
+    rank = next((place for place, alike in enumerate(words) if word in alike), len(words))
+    return rank, natural(label)
+
+
+def time_order(scans: Iterable[Row]) -> Callable[[Row], tuple[Any, ...]]:
     """Sort key of the scans of a person: by time if all are dated, else by labels.
 
     Parameters
@@ -91,4 +116,4 @@ def time_order(scans: Iterable[Row]) -> Callable[[Row], tuple[float, tuple[Any, 
         Row -> key.
     """
     dated = all(row["years"] is not None for row in scans)
-    return lambda row: (row["years"] if dated else 0.0, natural(str(row["session_id"] or "")))
+    return lambda row: (row["years"] if dated else 0.0, label_order(row["session_id"]))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bidsapp.data.tracers import tau_tracers
-from bidsapp.group.scan_choice import one_per_visit, visit_of
+from bidsapp.group.scan_choice import label_order, one_per_visit, visit_of
 from bidsapp.group.tables import Row
-from bidsapp.plain import natural
 
 CONSECUTIVE, FIRST_LAST = "consecutive", "first-last"
 
@@ -105,5 +104,5 @@ def _in_time(
         if None not in known:
             times[name] = min(known)
     if len(times) < len(sessions):
-        return [sessions[name] for name in sorted(sessions, key=natural)]
+        return [sessions[name] for name in sorted(sessions, key=label_order)]
     return [sessions[name] for name in sorted(sessions, key=lambda session: times[session])]

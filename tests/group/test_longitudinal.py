@@ -90,6 +90,9 @@ def test_visits_come_by_time_and_else_by_label():
     rows = [row("1", "m12", 20.0), row("1", "m6", 10.0)]
     assert all_visits(rows)[0].places == (1, 0)
     assert natural("m6") < natural("m12") < natural("z")
+    for first, last in (("screening", "m24"), ("pre", "post"), ("bl01", "a"), ("sc", "Baseline")):
+        (found, _) = change_rows([row("1", last, 60.0), row("1", first, 90.0)])
+        assert found["change"] == -30.0 and found["session_first"] == f"ses-{first}"
 
 
 def test_tau_is_no_visit_of_amyloid():
