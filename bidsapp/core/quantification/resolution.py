@@ -41,6 +41,7 @@ _MOST_VOXELS = 60_000
 # Linear interpolation between points h apart blurs by h^2 / 6 on average over their distances.
 INTERPOLATION = FWHM_PER_SIGMA**2 / 6
 _MARGIN_VOXELS = 12
+_FINE_MM = 2.0  # larger voxels are divided: samples farther apart do not show what a blur does
 
 
 def measure_resolution(
@@ -81,7 +82,9 @@ def measure_resolution(
     data = np.asarray(pet.data, np.float32)[box]
     x, y, z = data.shape
     grid = Grid((x, y, z), corner)
-    maps, brain = _maps(tissue, mask, regions, t1w_affine, grid, inverse(t1w_to_pet))
+    fine, every = _divided(grid)
+    maps, brain = _maps(tissue, mask, regions, t1w_affine, fine, inverse(t1w_to_pet))
+    brain = brain[every]
     near = binary_dilation(brain > 0.5, iterations=max(1, round(_REACH_MM / float(size.mean()))))
     chosen = np.flatnonzero(near & np.isfinite(data) & measured_voxels(pet.data)[box])
     chosen = thinned(chosen, _MOST_VOXELS)
@@ -91,7 +94,7 @@ def measure_resolution(
     known = _PREBLUR_MM**2 + INTERPOLATION * t1w_mm**2
     with threadpool_limits(limits=1):
         values = data.reshape(-1)[chosen].astype(np.float64)
-        squares = _fit(maps, values, chosen, drift, pet.grid, known)
+        squares = _fit(maps, values, _within(fine, every)[chosen], drift, fine, known)
     x_mm, y_mm, z_mm = np.sqrt(squares).tolist()
     return x_mm, y_mm, z_mm
 
@@ -145,6 +148,19 @@ def _box(
     low = np.clip(np.floor(index.min(axis=0)).astype(int) - _MARGIN_VOXELS, 0, None)
     high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + _MARGIN_VOXELS, pet.data.shape)
     return tuple(map(slice, low, high))
+
+
+def _divided(grid: Grid) -> tuple[Grid, tuple[slice, ...]]:
+    """A grid with its large voxels divided, and where in it the voxels themselves are."""
+    parts = np.maximum(1, np.round(grid.voxel_size / _FINE_MM)).astype(int)
+    affine = grid.affine @ np.diag([*1 / parts, 1.0])
+    x, y, z = (np.array(grid.shape) - 1) * parts + 1
+    return Grid((int(x), int(y), int(z)), affine), tuple(slice(None, None, int(n)) for n in parts)
+
+
+def _within(fine: Grid, every: tuple[slice, ...]) -> NDArray[np.intp]:
+    """Index in a divided grid of every voxel of the grid, both flattened."""
+    return np.arange(np.prod(fine.shape)).reshape(fine.shape)[every].reshape(-1)
 
 
 def _maps(

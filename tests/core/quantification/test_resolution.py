@@ -14,7 +14,7 @@ from bidsapp.core.grid.volume import Grid, Volume
 from bidsapp.core.quantification.resolution import kernel_to, measure_resolution, smooth
 
 POSITION = rigid_matrix([4.0, -3.0, 2.0, 0.05, -0.03, 0.08])
-# 1.5 mm voxels to blur on, then every second of them is a voxel of the PET
+# 1.5 mm voxels to blur on, some of which are then the voxels of the PET
 FINE = Grid(
     (120, 140, 110), np.array([[-1.5, 0, 0, 90], [0, 1.5, 0, -110], [0, 0, 1.5, -80], [0, 0, 0, 1]])
 )
@@ -25,16 +25,17 @@ def head():
     return make_head()
 
 
-def blurred_pet(head, fwhm_mm):
+def blurred_pet(head, fwhm_mm, every=(2, 2, 2)):
     grey, white, csf = head.tissue
     cerebellum = head.regions["cbl"]
     drift = 1 + 0.002 * T1W_GRID.world()[..., 1]  # uptake that changes from back to front
     uptake = 1.8 * grey * drift + 1.3 * white + 0.4 * csf - 0.8 * grey * cerebellum
     image = Volume(uptake.astype(np.float32), head.t1w.affine)
     sharp = np.nan_to_num(resample(image, FINE, inverse(POSITION)).data)
-    data = gaussian_filter(sharp, np.asarray(fwhm_mm) / FWHM_PER_SIGMA / 1.5)[::2, ::2, ::2]
+    data = gaussian_filter(sharp, np.asarray(fwhm_mm) / FWHM_PER_SIGMA / 1.5)
+    data = data[tuple(slice(None, None, step) for step in every)]
     noise = gaussian_filter(np.random.default_rng(2).normal(size=data.shape), 0.8)
-    affine = FINE.affine @ np.diag([2.0, 2, 2, 1])
+    affine = FINE.affine @ np.diag([*map(float, every), 1])
     return Volume((5000 * (data + 0.05 * noise / noise.std())).astype(np.float32), affine)
 
 
@@ -50,6 +51,16 @@ def test_widths_along_the_axes_are_found_and_blurred_to_what_is_asked(head):
     assert found[0] == found[1]
     blurred = smooth(pet, kernel_to(9.0, found))
     assert measure_resolution(blurred, *images) == pytest.approx([9, 9, 9], abs=0.35)
+
+
+@pytest.mark.slow
+def test_widths_are_found_in_large_voxels(head):
+    """Voxels of 4.5 x 4.5 x 6 mm, nearly as large as the blur."""
+    fwhm = (5.0, 5.0, 6.0)
+    pet = blurred_pet(head, fwhm, every=(3, 3, 4))
+    found = measure_resolution(pet, head.tissue, head.mask, head.regions, head.t1w.affine, POSITION)
+    own = [np.sqrt(width**2 + FWHM_PER_SIGMA**2 / 6 * 9) for width in fwhm]
+    assert found == pytest.approx(own, abs=0.6)
 
 
 def test_kernels_add_in_squares_and_never_sharpen():
