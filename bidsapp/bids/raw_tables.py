@@ -31,7 +31,11 @@ _KEY_NAMES = {
     "filename": ("file", "path"),
 }
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")  # of no width; web pages give them along
-_MISSING = frozenset({"", "n/a", "N/A", "NA", "NaN", "nan"})
+# Also as pandas and SAS write it, and errors of spreadsheets.
+_MISSING = frozenset(
+    ["", "n/a", "N/A", "NA", "NaN", "nan", "<NA>", "NULL", "null", ".", "#N/A", "#NA", "#REF!",
+     "#VALUE!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

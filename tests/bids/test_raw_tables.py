@@ -101,6 +101,12 @@ def test_a_folder_that_comes_later_is_seen(tmp_path):
     assert raw_tables.participants(tmp_path).rows == {"sub-01": {"age": "70"}}
 
 
+@pytest.mark.parametrize("cell", ["NA", "#N/A", "#REF!", "#DIV/0!", "<NA>", ".", "NULL", " "])
+def test_what_programs_write_for_a_missing_value_is_one(tmp_path, cell):
+    table = read(tmp_path, f"participant_id\tgroup\nsub-01\t{cell}\nsub-02\tnone\n")
+    assert table.rows == {"sub-01": {"group": "n/a"}, "sub-02": {"group": "none"}}
+
+
 def test_rows_that_contradict_each_other_say_nothing(tmp_path):
     table = read(tmp_path, GOOD + "sub-01\t71\tZoé\n")
     assert table.rows == {**ROWS, "sub-01": {"name": "Zoé"}}
