@@ -149,7 +149,11 @@ def study(
 def _by_reference(rows: Sequence[Row], courses: Sequence[Visits]) -> ByReference:
     model = cohort_model(rows)
     return ByReference(
-        change=[row for row in change_rows(rows, courses) if row["suvr_first"] is not None],
+        change=[
+            row
+            for row in change_rows(rows, courses)
+            if (row["suvr_first"], row["suvr_last"]) != (None, None)
+        ],
         slopes=slope_rows(rows, courses),
         model=model if model[0]["n_scans"] else [],
     )

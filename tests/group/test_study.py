@@ -467,6 +467,19 @@ def test_courses_without_centiloids_are_not_among_those_that_were_judged(tmp_pat
     assert "In 2 of 2 courses" in page  # no dates
 
 
+@pytest.mark.parametrize("lacking", ["a", "b"])
+def test_a_reference_region_that_one_visit_lacks_has_its_pair_and_no_change(tmp_path, lacking):
+    for session in "ab":
+        entities = {"sub": "01", "ses": session, "trc": "FBB"}
+        record = finished_record(entities, 1.2)
+        if session == lacking:
+            del record["suvr"]["pons"], record["voi"]["pons"]
+        write(tmp_path, record, entities)
+    run_group(tmp_path, Filters())
+    pairs = [one for one in table(tmp_path, "group_change") if one["reference_region"] == "pons"]
+    assert [one["suvr_change"] for one in pairs] == ["n/a"] * 2
+
+
 def table(folder, name):
     return table_rows(folder / f"{name}.tsv")
 
