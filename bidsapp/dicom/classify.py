@@ -70,12 +70,12 @@ _NAMED_KINDS = (Kind.LOCALIZER, Kind.FIELDMAP, Kind.DIFFUSION, Kind.PERFUSION, K
 
 @dataclass(frozen=True)
 class SeriesVerdict:
-    """What a series is, whether it is wanted, and why; ``findings`` to see if it is used."""
+    """What a series is, whether it is wanted, and why; ``remarks`` to see if it is used."""
 
     kind: Kind
     reason: str
     wanted: bool = False
-    findings: tuple[Flag, ...] = ()
+    remarks: tuple[Flag, ...] = ()
 
 
 def classify(series: Series, *, include_derived: bool = False) -> SeriesVerdict:
@@ -165,7 +165,7 @@ def _classify_mr(series: Series, include_derived: bool) -> SeriesVerdict:
         return SeriesVerdict(Kind.DERIVED, reason)
     if problem := _coverage_problem(series):
         return SeriesVerdict(Kind.T1W, problem)
-    return SeriesVerdict(Kind.T1W, evidence, True, _t1w_findings(series))
+    return SeriesVerdict(Kind.T1W, evidence, True, _t1w_remarks(series))
 
 
 def _complex_component(header: Header) -> str | None:
@@ -189,15 +189,15 @@ def _is_noisy(series: Series) -> bool:
     return _is_uniform(series) and not name_matches("denoised", described(series))
 
 
-def _t1w_findings(series: Series) -> tuple[Flag, ...]:
+def _t1w_remarks(series: Series) -> tuple[Flag, ...]:
     """What a person should see where this T1w is used."""
-    findings = [*_other_part(series.header)]
+    remarks = [*_other_part(series.header)]
     if agent := _agent(series):
         was = "was made" if agent is Agent.WITH else "may have been made, for its tags disagree,"
-        findings.append(worded_flag("t1w-contrast-agent", "dicom", made=was))
+        remarks.append(worded_flag("t1w-contrast-agent", "dicom", made=was))
     if _is_noisy(series):
-        findings.append(worded_flag("t1w-mp2rage"))
-    return tuple(findings)
+        remarks.append(worded_flag("t1w-mp2rage"))
+    return tuple(remarks)
 
 
 def _other_part(header: Header) -> tuple[Flag, ...]:
@@ -408,8 +408,8 @@ def _classify_pet(series: Series, include_derived: bool) -> SeriesVerdict:
         return SeriesVerdict(
             Kind.PET, f"does not cover a whole brain ({n_slices} slices, {extent:.0f} mm)"
         )
-    findings = _other_part(header)
-    return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True, findings)
+    remarks = _other_part(header)
+    return SeriesVerdict(Kind.PET, "attenuation-corrected PET of the head", True, remarks)
 
 
 def t1w_rank(series: Series) -> tuple[float, ...]:

@@ -6,13 +6,14 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bidsapp.bids.stated import Metadata, flags_of, own_notes, read_metadata
 from bidsapp.bids.values import UNDATED, map_text
+from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded
 from bidsapp.data.tracers import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
@@ -20,10 +21,11 @@ from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.decide import Decisions, Job, decide, why_not
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
+from bidsapp.dicom.remarks import NOTE, WITHOUT_T1W, in_a_row, in_sidecar
 from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.series import Series, SeriesKey
-from bidsapp.dicom.sessions import WITHOUT_T1W, PetScan
+from bidsapp.dicom.sessions import PetScan
 from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import StorageError, UsageError
 from bidsapp.grouping import grouped
@@ -146,7 +148,7 @@ def _convert_all(
         progress(f"Converting {job.target.stem.name}")
         try:
             remarks = _convert_one(job, folder, scratch, decisions.scrub)
-            reason = "; ".join([row.reason, *map(decisions.scrub, remarks)])
+            reason = decisions.scrub(in_a_row(row.reason, remarks))
             decisions.rows[key] = replace(row, reason=reason)
         except StorageError:
             raise
@@ -164,7 +166,7 @@ def _convert_all(
         list(executor.map(convert_job, decisions.jobs.items()))
 
 
-def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tuple[str, ...]:
+def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tuple[Flag, ...]:
     """Convert one series; return what was done to its image.
 
     The sidecar is written first and the image last, so an image is never without its sidecar,
@@ -177,7 +179,7 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
         if has_content(path) and _origin_of(side) != origin:
             raise refused("conversion", "other-series", path=path.relative_to(folder))
     if has_content(nifti):
-        return _done_before(job, side, scrub)
+        return _done_before(job.scan.remarks, side, scrub)
     _refuse_second_name(folder, side, origin)
     for temporary in nifti.parent.glob(f".{stem.name}.*.tmp"):  # of a run that was killed
         temporary.unlink(missing_ok=True)
@@ -191,16 +193,16 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
     return converted.remarks
 
 
-def _done_before(job: Job, side: Path, scrub: Scrubber) -> tuple[str, ...]:
+def _done_before(known: Iterable[Flag], side: Path, scrub: Scrubber) -> tuple[Flag, ...]:
     """What an earlier run did to the image of a series, as its sidecar tells.
 
-    What was found of the series is judged anew: a T1w may have come since.
+    What is known of the series was judged anew: a T1w may have come since.
     """
     content = known_object(side)
-    noted = own_notes(content).get("Remarks")
-    judged_anew = {*_clean_sidecar(job, {}, (), scrub)["CentiPET"]["Remarks"], WITHOUT_T1W.message}
-    judged_anew |= {flag.message for flag in flags_of(content)}
-    return tuple(text for text in map(str, noted or ()) if text not in judged_anew)
+    told = {scrub(remark.message) for remark in (*known, WITHOUT_T1W)}
+    told |= {flag.message for flag in flags_of(content)}
+    noted = map(str, own_notes(content).get("Remarks") or ())
+    return tuple(Flag(NOTE, text) for text in noted if text not in told)
 
 
 def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
@@ -212,21 +214,14 @@ def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
 
 
 def _clean_sidecar(
-    job: Job, dcm2niix: Mapping[str, Any], remarks: Iterable[str], scrub: Scrubber
+    job: Job, dcm2niix: Mapping[str, Any], about_image: Iterable[Flag], scrub: Scrubber
 ) -> dict[str, Any]:
-    """Sidecar of a series, and what was done to its image, without anything about a person."""
+    """Sidecar of a series, with all remarks, without anything about a person."""
     if isinstance(job.scan, PetScan):
         content = sidecar.pet_sidecar(job.scan.facts, dcm2niix)
     else:
         content = sidecar.t1w_sidecar(dcm2niix)
-        content["CentiPET"]["Remarks"] += job.scan.remarks
-    findings = job.target.findings
-    content["CentiPET"]["Remarks"] += (*(f.message for f in findings), *remarks)
-    content["CentiPET"]["Flags"] += [
-        asdict(f)
-        for f in findings
-        if f.code != WITHOUT_T1W.code  # the dataset shows it by itself, and a T1w may come later
-    ]
+    content["CentiPET"] |= in_sidecar((*job.scan.remarks, *about_image))
     clean = {key: _clean_value(key, value, scrub) for key, value in content.items()}
     sidecar.refuse_patient_data(clean, job.target.stem.name)
     return clean

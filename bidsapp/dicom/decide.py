@@ -22,17 +22,17 @@ from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.inventory import Inventory
-from bidsapp.dicom.join import join_parts, joined, multi_frame_copies, suv_twins
+from bidsapp.dicom.join import about_parts, join_parts, joined, multi_frame_copies, suv_twins
 from bidsapp.dicom.pet_frames import (
     Frame,
+    about_images,
     contents_of,
     copies_in,
-    count_remarks,
     frames_of,
-    missing_parts,
     scan_clock,
 )
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
+from bidsapp.dicom.remarks import NOTE, TIMES, in_a_row
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
@@ -108,9 +108,7 @@ def decide(
     pets = desk.join()
     plan = make_plan(pets, desk.t1ws, desk.lost)
     doubts = _find_doubts(inventory.series, people)
-    wanted: list[PetScan | T1wScan] = [*pets, *desk.t1ws]
-    scans = {scan.series.key: scan for scan in wanted}
-    jobs = {key: Job(scans[key], target) for key, target in desk.close(plan, doubts).items()}
+    jobs = desk.close([*pets, *desk.t1ws], plan, doubts)
     persons = {label.participant: person for label, person in people}
     return Decisions(desk.rows, jobs, persons, scrub)
 
@@ -183,13 +181,14 @@ class _Desk:
                 reason = f"made from series {made_from}, whose DICOM files are here"
                 return self._note(series, labels, kind, SKIPPED, reason)
             verdict = classify(series, include_derived=self.dicom.include_derived)
-            kind, wanted, reason = verdict.kind, verdict.wanted, verdict.reason
-            if wanted:
+            kind = verdict.kind
+            if verdict.wanted:
                 series.check_grid()
-                verdict = replace(verdict, findings=(*verdict.findings, *([twin] if twin else [])))
+                verdict = replace(verdict, remarks=(*verdict.remarks, *filter(None, [twin])))
                 take = self._take_pet if kind is Kind.PET else self._take_t1w
-                wanted, reason = take(verdict, series, labels)
-            self._note(series, labels, kind, KEPT if wanted else SKIPPED, reason)
+                verdict = take(verdict, series, labels)
+            decision = KEPT if verdict.wanted else SKIPPED
+            self._note(series, labels, kind, decision, in_a_row(verdict.reason, verdict.remarks))
         except CentipetError as error:
             self._note(series, labels, kind, FAILED, in_words_of(series.header.path, str(error)))
             if kind == Kind.PET and (moment := IMAGE_CLOCK.acquired(series.header)):
@@ -208,35 +207,36 @@ class _Desk:
         except BadDataError:  # its headers decide
             return None
         numbers = sorted({self.rows[first.key].series, _number(series)})
-        finding = worded_flag("copied-headers", numbers=", ".join(numbers))
-        self.pets = _flagged(self.pets, first.key, finding)
-        self.t1ws = _flagged(self.t1ws, first.key, finding)
-        self._change(first.key, reason=f"{self.rows[first.key].reason}; {finding.message}")
-        return finding
+        remark = worded_flag("copied-headers", numbers=", ".join(numbers))
+        self.pets = _with_remark(self.pets, first.key, remark)
+        self.t1ws = _with_remark(self.t1ws, first.key, remark)
+        self._tell(first.key, remark)
+        return remark
 
     def _take_pet(
         self, verdict: SeriesVerdict, series: Series, labels: identity.Labels
-    ) -> tuple[bool, str]:
-        """Work out tracer and times of a PET; tell if it is wanted and why."""
+    ) -> SeriesVerdict:
+        """Work out tracer and times of a PET; judge it by them."""
         header = series.header
         stated = self.metadata.find(labels.participant, series.uid)
         named = find_tracer(header, stated, self.dicom.tracer)
         if named is None:
-            return False, worded("tracer", "other-target")
+            return SeriesVerdict(verdict.kind, worded("tracer", "other-target"))
         tracer, tracer_source = named
         series = with_one_clock(series, stated.times)
         frames = _checked_frames(series)
         clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
-        doubts = disagreement(header, tracer), check_half_life(header, tracer)
-        remarks = tuple(filter(None, doubts))
-        lossy = lossy_compression(series.images)
+        on_tracer = disagreement(header, tracer), check_half_life(header, tracer)
         carried = read_sidecar(header.path) if is_volume(header.path) else {}
-        about_carried = (*prefix_doubts(carried), *(f for f in flags_of(carried) if f.code == CASE))
-        findings = tuple(filter(None, (*verdict.findings, *about_carried,
-                                       second_injection(header, tracer, stated),
-                                       dose_doubt(header, stated.values),
-                                       Flag("lossy", lossy) if lossy else None)))  # fmt: skip
+        remarks = (*(Flag(TIMES, text) for text in times.remarks), *verdict.remarks,
+                   *prefix_doubts(carried), *(f for f in flags_of(carried) if f.code == CASE),
+                   second_injection(header, tracer, stated), dose_doubt(header, stated.values),
+                   lossy_compression(series.images), *on_tracer)  # fmt: skip
+        remarks_in_words = tuple(
+            replace(remark, message=in_words_of(header.path, remark.message))
+            for remark in filter(None, remarks)
+        )
         facts = PetFacts(
             header=header,
             clock=clock,
@@ -245,8 +245,6 @@ class _Desk:
             tracer_source=tracer_source,
             stated=stated.values,
             carried=carried,
-            findings=findings,
-            remarks=remarks,
         )
         factor = 1.0
         try:
@@ -255,14 +253,10 @@ class _Desk:
         except BadDataError as error:  # it may be there in units of activity, too
             self._unscaled[series.key] = error
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
-        factors = (factor,) * len(frames)
-        self.pets.append(
-            PetScan(series, labels.participant, labels.session, frames, factors, facts)
-        )
-        summary = f"{times.kind} {tracer.code} PET"
-        doubtful = (*times.remarks, *(finding.message for finding in findings), *remarks)
-        words = [in_words_of(header.path, text) for text in doubtful]
-        return True, "; ".join([verdict.reason, summary, *words])
+        about = labels.participant, labels.session, frames, remarks_in_words
+        self.pets.append(PetScan(series, *about, (factor,) * len(frames), facts))
+        reason = f"{verdict.reason}; {times.kind} {tracer.code} PET"
+        return replace(verdict, reason=reason, remarks=remarks_in_words)
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan."""
@@ -296,31 +290,27 @@ class _Desk:
     def _whole(self, chain: Sequence[PetScan]) -> PetScan:
         """Scan of its parts, with what is noticed when they are taken together."""
         whole = joined(chain) if len(chain) > 1 else chain[0]
-        remarks = dict.fromkeys(whole.times.notes)
-        lost: dict[Flag, None] = {}
+        key, remarks = whole.series.key, dict.fromkeys(about_parts(chain))
         for part in chain:
-            n_whole = len(whole.frames)
-            remarks |= dict.fromkeys(count_remarks(part.series, part.frames, n_whole))
-            missing = missing_parts(part.series.header, part.frames, part.times, n_whole)
-            lost |= dict.fromkeys(missing)
-        key, facts = whole.series.key, whole.facts
-        findings, noticed = (*facts.findings, *lost), (*facts.remarks, *remarks)
+            about = about_images(part.series, part.frames, part.times, len(whole.frames))
+            remarks |= dict.fromkeys(about)
         self._joined |= {part.series.key: key for part in chain[1:]}
-        sentences = [*remarks, *(flag.message for flag in lost)]
-        self._change(key, reason="; ".join([self.rows[key].reason, *sentences]))
-        return replace(whole, facts=replace(facts, findings=findings, remarks=noticed))
+        self._tell(key, *sorted(remarks, key=lambda remark: remark.code != NOTE))
+        in_order = sorted((*whole.remarks, *remarks), key=lambda remark: remark.code == NOTE)
+        return replace(whole, remarks=tuple(in_order))
 
     def _take_t1w(
         self, verdict: SeriesVerdict, series: Series, labels: identity.Labels
-    ) -> tuple[bool, str]:
+    ) -> SeriesVerdict:
         frames = _checked_frames(series)
         if len(frames) != 1:
             raise refused("pixels", "not-told-apart", header=series.header, n=len(frames))
-        moment, lossy = IMAGE_CLOCK.acquired(series.header), lossy_compression(series.images)
-        remarks = (*series.header.texts("Remark"), *([lossy] if lossy else []))
-        about = labels.participant, labels.session, frames, moment, verdict.findings, remarks
-        self.t1ws.append(T1wScan(series, *about))
-        return True, "; ".join([verdict.reason, *remarks])
+        lossy = lossy_compression(series.images)
+        notes = (*series.header.texts("Remark"), *([lossy.message] if lossy else []))
+        remarks = (*(Flag(NOTE, text) for text in notes), *verdict.remarks)
+        about = labels.participant, labels.session, frames, remarks
+        self.t1ws.append(T1wScan(series, *about, IMAGE_CLOCK.acquired(series.header)))
+        return replace(verdict, remarks=remarks)
 
     def _note(
         self, series: Series, labels: identity.Labels, kind: str, decision: str, reason: str
@@ -338,27 +328,32 @@ class _Desk:
         )
 
     def close(
-        self, plan: ConversionPlan, doubts: dict[str, tuple[Flag, ...]]
-    ) -> dict[SeriesKey, Target]:
-        """Put the plan into the table; return the series to convert."""
+        self,
+        scans: Sequence[PetScan | T1wScan],
+        plan: ConversionPlan,
+        doubts: dict[str, tuple[Flag, ...]],
+    ) -> dict[SeriesKey, Job]:
+        """Put the plan into the table; return what is to be converted."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
-        targets = {}
+        jobs, scan_of = {}, {scan.series.key: scan for scan in scans}
         shared = _shared_names(plan)
-        for key, planned in plan.targets.items():
-            findings = (*planned.findings, *doubts.get(planned.entities["sub"], ()))
-            target = replace(planned, findings=findings)
-            reason = "; ".join([self.rows[key].reason, *(item.message for item in findings)])
-            self._change(key, target=str(target.stem), reason=reason)
+        for key, target in plan.targets.items():
+            remarks = (*plan.remarks[key], *doubts.get(target.entities["sub"], ()))
+            self._tell(key, *remarks, target=str(target.stem))
             if count := shared.get(key):
                 reason = f"{count} series would be named {target.stem.name}; give other labels"
                 self._change(key, decision=FAILED, reason=reason)
             else:
-                targets[key] = target
+                jobs[key] = Job(scan_of[key].with_remarks(*remarks), target)
         for key, first in self._joined.items():
             reason = f"{self.rows[key].reason}; frames of series {self.rows[first].series}"
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
-        return targets
+        return jobs
+
+    def _tell(self, key: SeriesKey, *remarks: Flag, target: str | None = None) -> None:
+        """Add remarks to a row."""
+        self._change(key, in_a_row(self.rows[key].reason, remarks), target=target)
 
     def _change(
         self, key: SeriesKey, reason: str, *, decision: str | None = None, target: str | None = None
@@ -369,9 +364,9 @@ class _Desk:
         self.rows[key] = replace(row, reason=self.scrub(reason), decision=decision, target=target)
 
 
-def _flagged(scans: Sequence[_Scan], key: SeriesKey, finding: Flag) -> list[_Scan]:
-    """Scans, of which that of a series has a finding more."""
-    return [scan.flagged(finding) if scan.series.key == key else scan for scan in scans]
+def _with_remark(scans: Sequence[_Scan], key: SeriesKey, remark: Flag) -> list[_Scan]:
+    """Scans, of which that of a series has a remark more."""
+    return [scan.with_remarks(remark) if scan.series.key == key else scan for scan in scans]
 
 
 def _number(series: Series) -> str:

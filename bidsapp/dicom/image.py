@@ -22,7 +22,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
@@ -49,12 +50,12 @@ class ConvertedImage:
     ----------
     image : NIfTI image in memory, header without free text
     sidecar : its JSON
-    remarks : what was done to the image
+    remarks : what was done to it
     """
 
     image: nib.Nifti1Image
     sidecar: dict[str, Any]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Flag, ...] = ()
 
 
 def dcm2niix_version() -> str:
@@ -103,9 +104,7 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
     except BadDataError as error:
         reason = without_file_name(str(error), series.images)
         logging.getLogger(__name__).debug("an image of dcm2niix is not taken: %s", reason)
-    converted = ConvertedImage(
-        _stacked(frames, series), sidecar, (worded("conversion", "stacked"),)
-    )
+    converted = ConvertedImage(_stacked(frames, series), sidecar, (worded_flag("note", "stacked"),))
     converted = fill_gaps(converted, series)
     if series.header.text("MRAcquisitionType") == "3D":  # which dcm2niix turns to RAS
         converted = replace(converted, image=nib.as_closest_canonical(converted.image))
@@ -255,8 +254,8 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
         _interpolated(voxels, index), converted.image.affine, converted.image.header
     )
     image.header.set_slope_inter(*converted.image.header.get_slope_inter())
-    total = int(missing.sum())
-    remark = f"{count(total, 'missing slice')} interpolated from the neighbours"
+    total = count(int(missing.sum()), "missing slice")
+    remark = worded_flag("note", "interpolated", slices=total)
     return ConvertedImage(image, converted.sidecar, (*converted.remarks, remark))
 
 

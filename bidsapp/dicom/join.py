@@ -17,8 +17,11 @@ import numpy as np
 
 from bidsapp.bids.pet_metadata import activity_unit
 from bidsapp.core.frames.decay import decay_between
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.pixels import alike
+from bidsapp.dicom.remarks import TIMES
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import SeriesKey
 from bidsapp.dicom.sessions import PetScan
@@ -132,7 +135,9 @@ def _frame_times(part: PetScan) -> tuple[object, ...]:
 
 
 def joined(chain: Sequence[PetScan]) -> PetScan:
-    """One part of all frames of a chain, decay-corrected to the reference of the first.
+    """One scan of all frames of a chain, decay-corrected to the reference of the first.
+
+    Of the remarks of the others, those on times are its own, too.
 
     Parameters
     ----------
@@ -152,24 +157,40 @@ def joined(chain: Sequence[PetScan]) -> PetScan:
             for f in part.facts.clock.frames
         ]
     clock = replace(first.facts.clock, frames=tuple(clocks))
+    on_times = (remark for part in chain for remark in part.remarks if remark.code == TIMES)
     return replace(
         first,
         frames=tuple(frame for part in chain for frame in part.frames),
+        remarks=tuple(dict.fromkeys((*on_times, *first.remarks))),
         factors=tuple(factors),
         facts=replace(first.facts, clock=clock, times=_joined_times(chain)),
     )
 
 
+def about_parts(chain: Sequence[PetScan]) -> tuple[Flag, ...]:
+    """Tell of a scan of several parts.
+
+    Parameters
+    ----------
+    chain : parts of one scan, in time
+
+    Returns
+    -------
+    tuple of Flag
+        Empty for one part.
+    """
+    numbers = ", ".join(part.series.header.shown("SeriesNumber") for part in chain)
+    if len(chain) == 1:
+        return ()
+    return (worded_flag("note", "joined", n=len(chain), numbers=numbers),)
+
+
 def _joined_times(chain: Sequence[PetScan]) -> TimeModel:
     models = [part.times for part in chain]
-    numbers = ", ".join(part.series.header.shown("SeriesNumber") for part in chain)
-    remark = f"one scan was exported as {len(chain)} series (numbers {numbers}) and is joined"
     return replace(
         models[0],
         frame_start_s=tuple(start for model in models for start in model.frame_start_s),
         frame_duration_s=tuple(length for model in models for length in model.frame_duration_s),
-        remarks=tuple(dict.fromkeys(remark for model in models for remark in model.remarks)),
-        notes=(remark,),
     )
 
 

@@ -18,6 +18,7 @@ from bidsapp.data.tracers import half_lives_s
 from bidsapp.dicom.clocks import IMAGE_CLOCK, Notes, WallClock, clock_of, zone_of_series
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, shared_number, tag_name
+from bidsapp.dicom.remarks import NOTE
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
     LONGEST_BREAK_S,
@@ -175,50 +176,29 @@ def contents_of(series: Series) -> int | None:
     return hash((images, tuple(header.plain(tag) for tag in names)))
 
 
-def count_remarks(series: Series, frames: tuple[Frame, ...], n_whole: int) -> tuple[str, ...]:
-    """Tell of counts the header has wrong, of beds, and of images exported twice.
+def about_images(
+    series: Series, frames: tuple[Frame, ...], times: TimeModel, n_whole: int
+) -> list[Flag]:
+    """Tell of beds, of images exported twice, and of what is missing by counts or times.
 
     Parameters
     ----------
-    series, frames : a PET series, and its images in time
+    series, frames, times : a PET series, its images in time, and its times
     n_whole : frames of the scan that the series is, or is a part of
 
     Returns
     -------
-    tuple of str
+    list of Flag
     """
-    header, n_images = series.header, len(series.images)
-    counts = _counted(header, frames, n_whole)
-    remarks = [*header.texts("Remark"), *(str(count) for count in counts if not count.missing)]
-    spread = [np.ptp(moments, axis=1).max() for moments in _moments(frames).values()]
-    if any(spread):
-        remarks.append(
-            "slices of one frame were acquired one after the other: taken as bed positions"
-        )
-    if copies := n_images - sum(map(len, frames)):
-        remarks.append(f"{copies} images were exported twice and count once")
-    return tuple(remarks)
-
-
-def missing_parts(
-    header: Header, frames: tuple[Frame, ...], times: TimeModel, n_whole: int
-) -> tuple[Flag, ...]:
-    """Doubts that a PET is whole: fewer slices or frames than stated, or a hole in time.
-
-    Parameters
-    ----------
-    header, frames, times : of a PET series
-    n_whole : see `count_remarks`
-
-    Returns
-    -------
-    tuple of Flag
-    """
-    flags = [
-        worded_flag(f"{count.what}-missing", "count", count=count)
-        for count in _counted(header, frames, n_whole)
-        if count.missing
-    ]
+    counts = _counted(series.header, frames, n_whole)
+    remarks = [Flag(NOTE, text) for text in series.header.texts("Remark")]
+    remarks += [Flag(NOTE, str(count)) for count in counts if not count.missing]
+    if any(np.ptp(moments, axis=1).max() for moments in _moments(frames).values()):
+        remarks.append(worded_flag("note", "beds"))
+    if copies := len(series.images) - sum(map(len, frames)):
+        remarks.append(worded_flag("note", "exported-twice", copies=copies))
+    lost = [count for count in counts if count.missing]
+    remarks += [worded_flag(f"{count.what}-missing", "count", count=count) for count in lost]
     steps = zip(times.frame_end_s, times.frame_start_s[1:], strict=False)
     shorter = map(min, itertools.pairwise(times.frame_duration_s))
     holes = [
@@ -226,9 +206,9 @@ def missing_parts(
         for (end, start), duration in zip(steps, shorter, strict=True)
         if duration <= start - end <= LONGEST_BREAK_S
     ]
-    if holes and not any(flag.code == "frames-missing" for flag in flags):
-        flags.append(worded_flag("frames-missing", "holes", holes=", ".join(holes)))
-    return tuple(flags)
+    if holes and not any(count.what == "frames" for count in lost):
+        remarks.append(worded_flag("frames-missing", "holes", holes=", ".join(holes)))
+    return remarks
 
 
 @dataclass(frozen=True)

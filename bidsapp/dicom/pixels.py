@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.decompress import decompress, needs_decoding
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, read_dataset, tag_name
@@ -63,7 +64,7 @@ def scaling(header: Header) -> tuple[float, float]:
     return 1.0 if slope is None else slope, intercept or 0.0
 
 
-def lossy_compression(images: Iterable[Header]) -> str | None:
+def lossy_compression(images: Iterable[Header]) -> Flag | None:
     """Say that images were compressed with loss, which decoding does not undo; None if not.
 
     (0028,2110) stays 01 for good, also where the pixels are no longer compressed.
@@ -74,7 +75,7 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
 
     Returns
     -------
-    str or None
+    Flag or None
     """
     for image in images:
         syntax = UID(image.text("TransferSyntaxUID"))
@@ -91,7 +92,7 @@ def lossy_compression(images: Iterable[Header]) -> str | None:
             method_name or image.shown("LossyImageCompressionMethod"),
         )
         stated = " ".join(filter(None, facts)) or "not stated"
-        return worded("pixels", "lossy", said=evidence, stated=stated)
+        return worded_flag("lossy", said=evidence, stated=stated)
     return None
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from bidsapp.bids.limits import FAR_T1W
 from bidsapp.bids.values import UNDATED
@@ -20,13 +20,11 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.classify import rank_reason, t1w_rank
 from bidsapp.dicom.pet_frames import Frame
+from bidsapp.dicom.remarks import WITHOUT_T1W
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sidecar import PetFacts
 from bidsapp.grouping import grouped
-
-WITHOUT_T1W = worded_flag("no-t1w", "dicom")
-"""Of a conversion; a dataset without a T1w shows that by itself."""
 
 _SAME_INJECTION = timedelta(minutes=5)  # series of one injection, clocks of two consoles
 _ROUNDING = timedelta(seconds=1)
@@ -34,21 +32,37 @@ _ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class PetScan:
-    """A PET series with what its name and its conversion rest on.
+class _Scan:
+    """A series that is wanted, with what its name and its conversion rest on.
 
     Attributes
     ----------
     participant, session : labels; the session is None unless the user gave it
     frames : its images in time
-    factors : what takes the rescaled voxels of each frame to Bq/mL
-    facts : what its sidecar needs
+    remarks : what was noticed
     """
 
     series: Series
     participant: str
     session: str | None
     frames: tuple[Frame, ...]
+    remarks: tuple[Flag, ...]
+
+    def with_remarks(self, *remarks: Flag) -> Self:
+        """Return it with more remarks."""
+        return replace(self, remarks=(*self.remarks, *remarks))
+
+
+@dataclass(frozen=True)
+class PetScan(_Scan):
+    """A PET series.
+
+    Attributes
+    ----------
+    factors : what takes the rescaled voxels of each frame to Bq/mL
+    facts : what its sidecar needs
+    """
+
     factors: tuple[float, ...]
     facts: PetFacts
 
@@ -62,20 +76,6 @@ class PetScan:
         """Its times."""
         return self.facts.times
 
-    def flagged(self, finding: Flag) -> PetScan:
-        """Return it with a finding more.
-
-        Parameters
-        ----------
-        finding : what a person has to see
-
-        Returns
-        -------
-        PetScan
-        """
-        findings = (*self.facts.findings, finding)
-        return replace(self, facts=replace(self.facts, findings=findings))
-
     @property
     def start(self) -> datetime:
         """Wall-clock start of the first frame."""
@@ -88,39 +88,16 @@ class PetScan:
 
 
 @dataclass(frozen=True)
-class T1wScan:
-    """A T1w series with what its name and its conversion rest on.
+class T1wScan(_Scan):
+    """A T1w series, of one frame.
 
     Attributes
     ----------
-    participant, session : labels; the session is None unless the user gave it
-    frames : one, of all its images
     acquired : when, None when no tag says it
-    findings : what a person has to see
-    remarks : what was noticed in its headers
     """
 
-    series: Series
-    participant: str
-    session: str | None
-    frames: tuple[Frame, ...]
     acquired: datetime | None
-    findings: tuple[Flag, ...]
-    remarks: tuple[str, ...]
     factors: ClassVar = (1.0,)  # its voxels stay as they are
-
-    def flagged(self, finding: Flag) -> T1wScan:
-        """Return it with a finding more.
-
-        Parameters
-        ----------
-        finding : what a person has to see
-
-        Returns
-        -------
-        T1wScan
-        """
-        return replace(self, findings=(*self.findings, finding))
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -130,11 +107,10 @@ class T1wScan:
 
 @dataclass(frozen=True)
 class Target:
-    """Name of a converted series, and its flags."""
+    """Name of a converted series."""
 
     entities: dict[str, str]
     suffix: str
-    findings: tuple[Flag, ...] = ()
 
     @property
     def stem(self) -> PurePosixPath:
@@ -147,22 +123,11 @@ class Target:
 
 @dataclass
 class ConversionPlan:
-    """Targets by series key, and why a series that could be converted is not."""
+    """Targets and remarks by series, and why a series that could be converted is not."""
 
     targets: dict[SeriesKey, Target] = field(default_factory=dict)
+    remarks: dict[SeriesKey, list[Flag]] = field(default_factory=lambda: defaultdict(list))
     left_out: dict[SeriesKey, str] = field(default_factory=dict)
-
-    def flag(self, scan: PetScan, finding: Flag) -> None:
-        """Add the flags of a scan to its target.
-
-        Parameters
-        ----------
-        scan : that has a target
-        finding : to add
-        """
-        target = self.targets[scan.series.key]
-        flagged = replace(target, findings=(*target.findings, finding))
-        self.targets[scan.series.key] = flagged
 
 
 @dataclass(frozen=True)
@@ -222,12 +187,12 @@ def _name_pets(scans: list[PetScan], lost: list[datetime], plan: ConversionPlan)
         _name_session(group, label, plan)
         if any(_same_time(first, other[0]) for other in groups if other is not group):
             for scan in group:
-                plan.flag(scan, worded_flag("session-order"))
+                plan.remarks[scan.series.key].append(worded_flag("session-order"))
         elif (
             len(groups) > 1 and first.session is None and first.times.injection.year <= UNDATED.year
         ):
             for scan in group:
-                plan.flag(scan, worded_flag("session-order", "undated"))
+                plan.remarks[scan.series.key].append(worded_flag("session-order", "undated"))
     return sessions
 
 
@@ -339,7 +304,7 @@ def _name_t1ws(scans: list[T1wScan], sessions: list[_Session], plan: ConversionP
             entities = {"sub": scan.participant, "ses": session}
             if len(chosen) > 1:
                 entities["run"] = str(number)
-            plan.targets[scan.series.key] = Target(entities, "T1w", scan.findings)
+            plan.targets[scan.series.key] = Target(entities, "T1w")
 
 
 def _preference(scan: T1wScan, injection: datetime | None) -> tuple[object, ...]:
@@ -368,6 +333,6 @@ def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:
-            plan.flag(scan, WITHOUT_T1W)
+            plan.remarks[scan.series.key].append(WITHOUT_T1W)
         elif min(gaps) > FAR_T1W:
-            plan.flag(scan, worded_flag("t1w-far", "dicom"))
+            plan.remarks[scan.series.key].append(worded_flag("t1w-far", "dicom"))

@@ -17,7 +17,7 @@ from bidsapp.bids.limits import DOSE_BQ
 from bidsapp.bids.stated import STATED_KEYS
 from bidsapp.bids.values import finite, map_text
 from bidsapp.core.quality import Flag
-from bidsapp.data.sentences import refused, worded
+from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
@@ -50,8 +50,6 @@ class PetFacts:
     stated : values a person states (``--dicom-metadata``); they win
     carried : the sidecar an image came with
     units_source : what says that voxels are, or how they become, Bq/mL
-    findings : what else a person has to see
-    remarks : what else was noticed in the headers
     """
 
     header: Header
@@ -62,8 +60,6 @@ class PetFacts:
     stated: Mapping[str, Any]
     units_source: str = ""
     carried: Mapping[str, Any] = field(default_factory=dict)
-    findings: tuple[Flag, ...] = ()
-    remarks: tuple[str, ...] = ()
 
     @property
     def half_life_s(self) -> float:
@@ -109,20 +105,13 @@ def pet_sidecar(facts: PetFacts, dcm2niix: Mapping[str, Any]) -> Sidecar:
         **{key: source for key, (_, source) in entries.items()},
         **dict.fromkeys(taken, _CARRIED if facts.carried else "dcm2niix"),
     }
-    flags = (*(Flag("times", remark) for remark in facts.times.remarks), *facts.findings)
-    remarks = (*(flag.message for flag in flags), *facts.remarks)
-    words = partial(in_words_of, header.path)
     return {
         "Manufacturer": manufacturer(header),
         "ManufacturersModelName": header.shown("ManufacturerModelName") or "n/a",
         "Units": "Bq/mL",
         **{key: value for key, (value, _) in entries.items()},
         **taken,
-        "CentiPET": {
-            "Sources": {key: words(text) for key, text in sources.items()},
-            "Remarks": [words(text) for text in remarks],
-            "Flags": [{"code": flag.code, "message": words(flag.message)} for flag in flags],
-        },
+        "CentiPET": {"Sources": map_text(sources, partial(in_words_of, header.path))},
     }
 
 
@@ -137,10 +126,7 @@ def t1w_sidecar(dcm2niix: Mapping[str, Any]) -> Sidecar:
     -------
     dict
     """
-    return {
-        **_taken("t1w", dcm2niix),
-        "CentiPET": {"Sources": {"*": "dcm2niix"}, "Remarks": [], "Flags": []},
-    }
+    return {**_taken("t1w", dcm2niix), "CentiPET": {"Sources": {"*": "dcm2niix"}}}
 
 
 def _taken(kind: str, dcm2niix: Mapping[str, Any]) -> Sidecar:
@@ -240,8 +226,8 @@ def _dose(header: Header) -> dict[str, tuple[Any, str]]:
     }
 
 
-def dose_bq(header: Header) -> tuple[float, str, str | None]:
-    """Injected activity in Bq, its source, and remarks about it.
+def dose_bq(header: Header) -> tuple[float, str, Flag | None]:
+    """Injected activity in Bq, its source, and a remark about it.
 
     (0018,1074) counts in Bq; some scanners and consoles write other units into it.  The doses of
     PET scans span a factor of 30 and the units lie further apart, so that a number is a dose in
@@ -253,7 +239,7 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
 
     Returns
     -------
-    (float, str, str or None)
+    (float, str, Flag or None)
 
     Raises
     ------
@@ -268,9 +254,8 @@ def dose_bq(header: Header) -> tuple[float, str, str | None]:
         return dose, source, None
     for unit, factor in _DOSE_UNITS.items():
         if _USUAL_DOSE_BQ[0] <= dose * factor < _USUAL_DOSE_BQ[1]:
-            doubt = worded(
-                "dose", "other-unit", source=source, dose=dose, unit=unit, mbq=dose * factor / 1e6
-            )
+            mbq = dose * factor / 1e6
+            doubt = worded_flag("dose", "other-unit", source=source, dose=dose, unit=unit, mbq=mbq)
             return dose * factor, f"{source}, read as {unit}", doubt
     raise refused("dose", "impossible", header=header, dose=dose)
 
@@ -287,8 +272,7 @@ def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:
     -------
     Flag or None
     """
-    doubt = None if "InjectedRadioactivity" in stated else dose_bq(header)[2]
-    return None if doubt is None else Flag("dose", doubt)
+    return None if "InjectedRadioactivity" in stated else dose_bq(header)[2]
 
 
 def radionuclide(header: Header) -> str | None:
@@ -318,7 +302,7 @@ def radionuclide(header: Header) -> str | None:
     return None
 
 
-def check_half_life(header: Header, tracer: Tracer) -> str | None:
+def check_half_life(header: Header, tracer: Tracer) -> Flag | None:
     """Compare the half-life of the header with the tracer's; return a remark.
 
     Parameters
@@ -328,7 +312,7 @@ def check_half_life(header: Header, tracer: Tracer) -> str | None:
 
     Returns
     -------
-    str or None
+    Flag or None
 
     Raises
     ------
@@ -338,12 +322,9 @@ def check_half_life(header: Header, tracer: Tracer) -> str | None:
     value = half_life(header)
     if value is None or _close(value, tracer.half_life_s):
         return None
-    text = f"is {value:g} s, but that of {tracer.radionuclide} is {tracer.half_life_s:g} s"
     if abs(value / tracer.half_life_s - 1) > _OTHER_NUCLIDE:
-        raise header.error(
-            "RadionuclideHalfLife", f"{text}; reconstruct with the right nuclide, or state --tracer"
-        )
-    return f"{tag_name('RadionuclideHalfLife')} {text}; the former checked the decay factors"
+        raise refused("half-life", "other-nuclide", header=header, value=value, tracer=tracer)
+    return worded_flag("note", "half-life", value=value, tracer=tracer)
 
 
 def _close(value: float, expected: float) -> bool:

@@ -79,7 +79,7 @@ def find_tracer(header: Header, stated: Stated, option: str | None) -> tuple[Tra
     raise refused("tracer", "unnamed", header=header, agent=agent, series=series)
 
 
-def disagreement(header: Header, tracer: Tracer) -> str | None:
+def disagreement(header: Header, tracer: Tracer) -> Flag | None:
     """Say that tags name another tracer than the one that was stated; None when none does.
 
     Parameters
@@ -89,12 +89,12 @@ def disagreement(header: Header, tracer: Tracer) -> str | None:
 
     Returns
     -------
-    str or None
+    Flag or None
     """
     others = {name.name for name in _named(header).values() if name != tracer}
     if not others:
         return None
-    return f"tags name {', '.join(sorted(others))}; {tracer.name} was stated and used"
+    return worded_flag("note", "other-tracer", named=", ".join(sorted(others)), tracer=tracer)
 
 
 def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | None:

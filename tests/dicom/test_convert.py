@@ -757,7 +757,7 @@ def test_a_fault_of_ours_in_one_series_is_told_and_the_others_convert(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("bidsapp.dicom.decide.count_remarks", broken)
+    monkeypatch.setattr("bidsapp.dicom.decide.about_images", broken)
     report = run(source, tmp_path / "bids")
     assert report.n_converted == 1
     assert "unexpected ZeroDivisionError" in report.errors[0]

@@ -28,7 +28,7 @@ from bidsapp.dicom.decompress import decompress, write_copy
 from bidsapp.dicom.header import read_headers
 from bidsapp.dicom.image import ConvertedImage, convert_series
 from bidsapp.dicom.inventory import take_inventory
-from bidsapp.dicom.pet_frames import count_remarks, frames_of
+from bidsapp.dicom.pet_frames import about_images, frames_of
 from bidsapp.dicom.pixels import lossy_compression
 from bidsapp.dicom.series import snapped
 from bidsapp.errors import BadDataError
@@ -162,8 +162,10 @@ def test_beds_are_one_frame_and_it_is_said() -> None:
         data.AcquisitionTime = f"{pet.injection + timedelta(seconds=4200):%H%M%S}"
     series = series_of(made)
     (frame,) = frames = frames_of(series)
-    assert len(frame) == 4 and times_of(series).frame_start_s == (3600,)
-    assert any("bed positions" in remark for remark in count_remarks(series, frames, 1))
+    times = times_of(series)
+    assert len(frame) == 4 and times.frame_start_s == (3600,)
+    (remark,) = about_images(series, frames, times, 1)
+    assert "bed positions" in remark.message
 
 
 @pytest.mark.parametrize(
@@ -417,8 +419,8 @@ def test_loss_is_told(edit: Callable[[Dataset], None], words: tuple[str, ...]) -
     made = slices(STATIC)
     assert lossy_compression(series_of(made).images) is None
     edit(made[3])
-    said = lossy_compression(series_of(made).images) or ""
-    assert all(word in said for word in words) and "loss" in said
+    flag = lossy_compression(series_of(made).images)
+    assert flag is not None and all(word in flag.message for word in (*words, "loss"))
 
 
 def _no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,4 +137,4 @@ def _image_of(series: Series, folder: Path) -> str:
         converted = convert_series(series, frames_of(series), folder)
     except BadDataError as error:
         return f"refused: {error}"
-    return STACKED if any("stacked" in remark for remark in converted.remarks) else TAKEN
+    return STACKED if any("stacked" in remark.message for remark in converted.remarks) else TAKEN
