@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bidsapp.bids.values import UNDATED, shorter_way, since_midnight
-from bidsapp.data.sentences import worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.header import Header, tag_name
 from bidsapp.errors import BadDataError
 
@@ -25,7 +26,7 @@ _SAME_EVENT = timedelta(minutes=1)  # two tags of one event, clocks rounded
 _SAME_HOUR = timedelta(minutes=15)
 _ACQUIRED, _INJECTED = "AcquisitionDateTime", "RadiopharmaceuticalStartDateTime"
 
-Notes = dict[str, None]  # sentences in the order they came up, each once
+Remarks = dict[Flag, None]  # in the order in which they came up, each once
 _Read = TypeVar("_Read")
 
 Beginning = tuple[datetime, timedelta | None]
@@ -39,11 +40,11 @@ class WallClock:
     Attributes
     ----------
     zone : offset from UTC; None: that of each image, and without one, that of the tag itself
-    notes : receives a sentence for every tag that could not be read
+    remarks : receives one for every tag that could not be read
     """
 
     zone: timedelta | None = None
-    notes: Notes | None = None
+    remarks: Remarks | None = None
 
     def acquired(self, image: Header) -> datetime | None:
         """Start of acquisition of an image by its own tags, None when no tag gives the time.
@@ -149,9 +150,9 @@ class WallClock:
         try:
             return read(keyword)
         except BadDataError:
-            if self.notes is not None:
+            if self.remarks is not None:
                 # Its value is not shown: half of it may be the true date.
-                self.notes[f"{tag_name(keyword)} is not a date or time and was ignored"] = None
+                self.remarks[worded_flag("times", "unreadable", tag=tag_name(keyword))] = None
             return None
 
     def _shift(self, image: Header) -> timedelta:
@@ -221,8 +222,8 @@ def _offset(text: str) -> timedelta | None:
 
 def zone_of_series(
     images: Sequence[Header], keywords: Iterable[str]
-) -> tuple[timedelta | None, str | None]:
-    """Time zone of the dates and times of a series, and remarks about it.
+) -> tuple[timedelta | None, Flag | None]:
+    """Time zone of the dates and times of a series, and a remark about it.
 
     Without (0008,0201), a date-time with a zone and a time without one that stand for the same
     event give it.
@@ -235,7 +236,7 @@ def zone_of_series(
     Returns
     -------
     zone : offset from UTC; None when all times are on one clock whatever its zone
-    note : a sentence when the zone was worked out or remains in doubt
+    remark : when the zone was worked out or remains in doubt
     """
     header = images[0]
     if (stated := zone_of(header)) is not None:
@@ -252,14 +253,14 @@ def zone_of_series(
             if zone == own:
                 return zone, None
             tags = {"moment": tag_name(keyword), "clock": tag_name(clock)}
-            return zone, worded("zones", "by-two-tags", **tags, zone=_name(zone))
+            return zone, worded_flag("times", "zone-by-two-tags", **tags, zone=_name(zone))
     own = zone_of_tag(header, zoned[0])
     if _ACQUIRED in zoned and _written_like_the_series(images):
         return own, None
     plain = [k for k in (_ACQUIRED, *keywords) if k not in zoned and header.text(k)]
     if _ACQUIRED in zoned and not plain and not header.text("RadiopharmaceuticalStartTime"):
         return own, None  # every moment has its zone
-    return own, worded("zones", "assumed", moment=tag_name(zoned[0]), zone=_name(own))
+    return own, worded_flag("times", "zone-assumed", moment=tag_name(zoned[0]), zone=_name(own))
 
 
 def _zone_between(header: Header, keyword: str, clock: str) -> timedelta | None:

@@ -8,7 +8,8 @@ from statistics import median
 
 from bidsapp.bids.values import shorter_way, since_midnight
 from bidsapp.core.frames.decay import moments_by_convention, spread
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.scan_times import DECAY_TOLERANCE_S, MAX_UPTAKE, SECOND, ScanClock, TimeModel
 
 _ADMIN_TOLERANCE_S = _SAME_CLOCK_S = 60.0
@@ -35,7 +36,7 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
     if not named and corrected is None and clock.decay_moment is None:
         if not proven:
             raise refused("decay", "unknown")
-        model = replace(model, remarks=(*model.remarks, worded("decay", "by-factors-alone")))
+        model = _with_remarks(model, worded_flag("times", "decay-by-factors-alone"))
         named = "START"
     elif not named:
         # the DICOM default is the start; the factors below prove it or not
@@ -44,13 +45,18 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
         verb = "lists" if corrected else "lacks"
         if not proven:
             raise refused("decay", "contradicting", named=named, verb=verb)
-        said = worded("decay", "by-factors", named=named, verb=verb)
-        model = replace(model, remarks=(*model.remarks, said))
+        model = _with_remarks(
+            model, worded_flag("times", "decay-by-factors", named=named, verb=verb)
+        )
         named = "START" if named == "NONE" else named
     if named == "NONE":
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
         return replace(model, sources=sources)
     return _proven_reference(model, clock, named)
+
+
+def _with_remarks(model: TimeModel, *remarks: Flag) -> TimeModel:
+    return replace(model, remarks=(*model.remarks, *remarks))
 
 
 def _are_proven(model: TimeModel, clock: ScanClock) -> bool:
@@ -63,7 +69,7 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
     """Decay reference by name, confirmed or replaced by the decay factors."""
     meant = _meant_references(model, clock, named)
     implied = _implied_references(model, clock)
-    (expected, source), remarks = meant[0], model.remarks
+    (expected, source), remarks = meant[0], list[Flag]()
     agreeing = (each for each in meant if _agrees(implied, each[0]))
     if not implied:
         reference, source, remarks = _unproven_reference(model, clock, expected, source)
@@ -71,21 +77,21 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
         reference, source = moment[0], f"{moment[1]}, confirmed by (0054,1321) DecayFactor"
     elif named == "ADMIN" and clock.stated is None and not clock.in_suv:
         reference = expected
-        remarks = (*remarks, _admin_remark(implied[0]))
+        remarks.append(_admin_remark(implied[0]))
     else:
         # Factors are rounded: the moment they mean is the start or the injection when it is near.
         near = (moment_s for moment_s in (model.scan_start_s, 0.0) if _agrees(implied, moment_s))
         reference = next(near, round(implied[0], 3))
-        text = f"{source} would be {expected:g} s after injection, (0054,1321) DecayFactor corrects"
+        values = {"source": source, "expected": expected, "moment": reference}
+        remarks.append(worded_flag("times", "decay-factors-used", **values))
         source = "(0054,1321) DecayFactor"
-        remarks = (*remarks, f"{text} to {reference:g} s; the latter was used")
     if implied and clock.decay_moment is not None:
         remarks += _off_clock(clock.decay_moment, model.injection + reference * SECOND)
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
-    return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
+    return _with_remarks(replace(model, decay_reference_s=reference, sources=sources), *remarks)
 
 
-def _off_clock(stated: datetime, by_factors: datetime) -> tuple[str, ...]:
+def _off_clock(stated: datetime, by_factors: datetime) -> tuple[Flag, ...]:
     """Tell that the moment stated and that of the factors differ: factors count from the frames.
 
     By times of day, for dates may have been shifted in one tag alone.
@@ -94,7 +100,7 @@ def _off_clock(stated: datetime, by_factors: datetime) -> tuple[str, ...]:
     if abs(off_s) <= _SAME_CLOCK_S or not since_midnight(stated):
         return ()
     side = "after" if off_s > 0 else "before"
-    return (worded("decay", "off-clock", moment=_STATED_MOMENT, off_s=abs(off_s), side=side),)
+    return (worded_flag("times", "decay-off-clock", off_s=abs(off_s), side=side),)
 
 
 def _meant_references(
@@ -118,17 +124,16 @@ def _meant_references(
 
 def _unproven_reference(
     model: TimeModel, clock: ScanClock, expected: float, source: str
-) -> tuple[float, str, tuple[str, ...]]:
+) -> tuple[float, str, list[Flag]]:
     """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
     moment = _since_injection(model, clock.decay_moment)
     if moment is None or abs(moment - expected) <= DECAY_TOLERANCE_S:
-        remarks = model.remarks
-        if moment is None and clock.decay_moment is not None:
-            remarks += (f"{_STATED_MOMENT} is not a moment of this scan and was ignored",)
+        is_ignored = moment is None and clock.decay_moment is not None
+        remarks = [worded_flag("times", "decay-moment-ignored")] * is_ignored
         source = f"{source}; no usable (0054,1321) DecayFactor to check it with"
         return expected, source, remarks
-    remark = worded("decay", "other-moment", source=source, expected=expected, moment=moment)
-    return moment, _STATED_MOMENT, (*model.remarks, remark)
+    values = {"source": source, "expected": expected, "moment": moment}
+    return moment, _STATED_MOMENT, [worded_flag("times", "decay-other-moment", **values)]
 
 
 def _since_injection(model: TimeModel, moment: datetime | None) -> float | None:
@@ -145,11 +150,11 @@ def _agrees(moments: tuple[float, ...], expected: float) -> bool:
     return any(abs(moment - expected) <= DECAY_TOLERANCE_S for moment in moments)
 
 
-def _admin_remark(moment_s: float) -> str:
+def _admin_remark(moment_s: float) -> Flag:
     """Tell how far the decay factors are off the injection, or refuse both clocks."""
     if abs(moment_s) > _ADMIN_TOLERANCE_S:
         raise refused("decay", "not-injection", moment_s=moment_s)
-    return worded("decay", "near-injection", moment_s=moment_s)
+    return worded_flag("times", "decay-near-injection", moment_s=moment_s)
 
 
 def _implied_references(model: TimeModel, clock: ScanClock) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ from bidsapp.dicom.pet_frames import (
     scan_clock,
 )
 from bidsapp.dicom.pixels import lossy_compression, same_pixels
-from bidsapp.dicom.remarks import NOTE, TIMES, in_a_row
+from bidsapp.dicom.remarks import NOTE, in_a_row
 from bidsapp.dicom.scrub import Scrubber, shortened, without_file_name
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
@@ -229,7 +229,7 @@ class _Desk:
         times = time_model(clock)
         on_tracer = disagreement(header, tracer), check_half_life(header, tracer)
         carried = read_sidecar(header.path) if is_volume(header.path) else {}
-        remarks = (*(Flag(TIMES, text) for text in times.remarks), *verdict.remarks,
+        remarks = (*times.remarks, *verdict.remarks,
                    *prefix_doubts(carried), *(f for f in flags_of(carried) if f.code == CASE),
                    second_injection(header, tracer, stated), dose_doubt(header, stated.values),
                    lossy_compression(series.images), *on_tracer)  # fmt: skip
@@ -306,8 +306,8 @@ class _Desk:
         if len(frames) != 1:
             raise refused("pixels", "not-told-apart", header=series.header, n=len(frames))
         lossy = lossy_compression(series.images)
-        notes = (*series.header.texts("Remark"), *([lossy.message] if lossy else []))
-        remarks = (*(Flag(NOTE, text) for text in notes), *verdict.remarks)
+        notes = (replace(lossy, code=NOTE),) if lossy else ()
+        remarks = (*series.header.remarks, *notes, *verdict.remarks)
         about = labels.participant, labels.session, frames, remarks
         self.t1ws.append(T1wScan(series, *about, IMAGE_CLOCK.acquired(series.header)))
         return replace(verdict, remarks=remarks)

@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.ecat import EcatImage
 
-from bidsapp.data.sentences import refused
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Values
 from bidsapp.dicom.sidecar_tags import moment_tag
@@ -52,8 +53,8 @@ def _check_calibration(ecat: EcatImage, name: str) -> None:
             raise refused("ecat", "not-calibrated", name=name, field=field, factor=factor)
 
 
-def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
-    """Tags of an ECAT image and of its frames; the clock of ECAT counts in UTC.
+def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values], tuple[Flag, ...]]:
+    """Tags of an ECAT image and of its frames, and remarks; the clock of ECAT counts in UTC.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
 
     Returns
     -------
-    (Values, list of Values)
+    (Values, list of Values, tuple of Flag)
     """
     _check_calibration(ecat, path.name)
     header = ecat.header
@@ -82,8 +83,8 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
     scan, dose = (int(header[f"{name}_start_time"]) for name in ("scan", "dose"))
     if dose:
         tags |= moment_tag("RadiopharmaceuticalStart", _utc(dose))
-    if int(header["patient_orientation"]) == _UNKNOWN_ORIENTATION:
-        tags["Remark"] = ("patient_orientation is unknown, head first and supine was assumed",)
+    is_assumed = int(header["patient_orientation"]) == _UNKNOWN_ORIENTATION
+    remarks = (worded_flag("note", "orientation-assumed"),) if is_assumed else ()
     subheaders = [ecat.get_subheaders().subheaders[i] for i in _frames_in_time(ecat)]
     corrected = {bool(int(sub["corrections_applied"]) & _DECAY_CORRECTED) for sub in subheaders}
     if len(corrected) > 1:
@@ -92,7 +93,7 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values]]:
         tags |= moment_tag("DecayCorrection", _utc(scan))  # to the start of the scan
     else:
         tags["DecayCorrection"] = ("NONE",)
-    return tags, [_frame(sub, scan) for sub in subheaders]
+    return tags, [_frame(sub, scan) for sub in subheaders], remarks
 
 
 def _frame(sub: Any, scan: int) -> Values:

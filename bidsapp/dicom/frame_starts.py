@@ -16,7 +16,8 @@ from bidsapp.bids.limits import MAX_FRAME_S
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import DAY_S, since_midnight
 from bidsapp.core.frames.decay import moments_by_convention, moments_within, spread
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
     DECAY_TOLERANCE_S,
@@ -78,7 +79,7 @@ class _Placing:
         return 1, not self.touches(durations), not self.begins_the_series, not whole
 
 
-def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str, ...]]:
+def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[Flag, ...]]:
     """Start of every frame, the source, and remarks.
 
     Parameters
@@ -87,7 +88,7 @@ def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str
 
     Returns
     -------
-    (tuple of datetime, str, tuple of str)
+    (tuple of datetime, str, tuple of Flag)
     """
     frames = clock.frames
     believed = [frame.start for frame in frames]
@@ -96,12 +97,10 @@ def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str
         believed = _without_disproved_zeros(clock, believed)
     known = [start for start in believed if start is not None]
     zeroed = sum(frame.start is not None for frame in frames) - len(known)
-    remarks = (f"{_ACQUISITION} of {_frames(zeroed)} is 000000 and counts as removed",) * bool(
-        zeroed
-    )
+    remarks = (worded_flag("times", "zeroed", frames=_frames(zeroed)),) * bool(zeroed)
     if len(known) == len(frames) == len(set(known)):
         if better := _outvoted(clock, known):
-            remarks = (worded("frame-times", "outvoted"),)
+            remarks = (worded_flag("times", "outvoted"),)
             starts = tuple(known[0] + timedelta(seconds=after) for after in better.starts_s)
             return starts, f"{_REFERENCE}, confirmed by (0054,1321) DecayFactor", remarks
         return tuple(known), _ACQUISITION, _off_series(clock, tuple(known))
@@ -115,14 +114,13 @@ def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str
         assert series is not None
         origin = series + timedelta(seconds=placing.first_s or 0.0)
         how = "(0008,0031) SeriesTime" + (f" and {_REFERENCE}" if placing.first_s else "")
-        remarks += (
-            f"{_ACQUISITION} is missing; the start of the scan was taken from {how}: check it",
-        )
+        remarks += (worded_flag("times", "by-series", how=how),)
         source = how if len(frames) == 1 else f"{how}; {placing.source}"
         return tuple(origin + step for step in after), source, (*remarks, *_doubt(clock, placing))
     if shared:
         if len(known) < len(frames):
-            remarks += (f"{_ACQUISITION} is missing in {_frames(len(frames) - len(known))}",)
+            lost = _frames(len(frames) - len(known))
+            remarks += (worded_flag("times", "missing-in", frames=lost),)
         starts = tuple(known[0] + step for step in after)
         source = f"{placing.source}; AcquisitionTime does not tell frames apart"
         off = _off_series(replace(clock, series_start=series), starts)
@@ -132,8 +130,8 @@ def frame_starts(clock: ScanClock) -> tuple[tuple[datetime, ...], str, tuple[str
         origin + step - after[at] if start is None else start
         for start, step in zip(believed, after, strict=True)
     )
-    missing = [str(i + 1) for i, start in enumerate(believed) if start is None]
-    remarks += (worded("frame-times", "some-missing", missing=", ".join(missing), placing=placing),)
+    missing = ", ".join(str(i + 1) for i, start in enumerate(believed) if start is None)
+    remarks += (worded_flag("times", "some-missing", missing=missing, placing=placing),)
     return starts, f"{_ACQUISITION}; {placing.source}", (*remarks, *_doubt(clock, placing))
 
 
@@ -295,7 +293,7 @@ def _fits(starts: Sequence[float], known: Sequence[datetime | None]) -> bool:
     return not origins or (max(origins) - min(origins)) / SECOND <= _OVERLAP_S
 
 
-def _doubt(clock: ScanClock, placing: _Placing) -> tuple[str, ...]:
+def _doubt(clock: ScanClock, placing: _Placing) -> tuple[Flag, ...]:
     """Tell that the reference times could be read in another way, which nothing decides."""
     if "confirmed" in placing.source or not placing.source.startswith(_REFERENCE):
         return ()
@@ -306,10 +304,10 @@ def _doubt(clock: ScanClock, placing: _Placing) -> tuple[str, ...]:
     )
     if apart <= NOTED_S:
         return ()
-    return (worded("frame-times", "ambiguous", apart=apart),)
+    return (worded_flag("times", "ambiguous", apart=apart),)
 
 
-def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
+def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[Flag, ...]:
     """Tell that the first frame does not begin where the reference times of the series put it."""
     ways = [way.first_s for way in _by_reference(clock) if way.first_s is not None]
     zero = clock.frames[0].reference_s in (None, 0.0)  # GE fills it with zeros
@@ -319,7 +317,7 @@ def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ..
     if abs(off) <= CLOCKS_DISAGREE / SECOND or abs(off) > MAX_UPTAKE / SECOND:
         return ()  # series are stored and exported later, but not before they were acquired
     side = "after" if off > 0 else "before"
-    return (worded("frame-times", "off-series", apart=abs(off), side=side),)
+    return (worded_flag("times", "off-series", apart=abs(off), side=side),)
 
 
 def first_frame_after(reference_s: float, duration_s: float, half_life_s: float | None) -> float:
@@ -380,7 +378,7 @@ def check_overlap(
             raise refused("frame-times", "overlap", who=who, frames=frames, overlap=overlap)
 
 
-def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[str, ...]:
+def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[Flag, ...]:
     """Compare FrameReferenceTime with the frame starts; the starts stand.
 
     Parameters
@@ -390,7 +388,7 @@ def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[s
 
     Returns
     -------
-    tuple of str
+    tuple of Flag
     """
     if len(starts) < 2:
         return ()  # a single value has nothing to agree with
@@ -406,4 +404,4 @@ def reference_remarks(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[s
     if abs(worst) <= NOTED_S:
         return ()
     at = off.index(worst)
-    return (worded("frame-times", "off-reference", n=at + 1, start=by_clock[at], worst=worst),)
+    return (worded_flag("times", "off-reference", n=at + 1, start=by_clock[at], worst=worst),)

@@ -26,7 +26,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from bidsapp.bids.limits import YEARS
-from bidsapp.data.sentences import worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
@@ -79,11 +80,13 @@ class Header:
     path : where the file is, for messages and for the converter
     values : keyword -> values as text, one element per DICOM value
     frame : index within a file that holds many images, None in a file of one image
+    remarks : what was noticed when it was read
     """
 
     path: Path
     values: Mapping[str, tuple[str, ...]]
     frame: int | None = None
+    remarks: tuple[Flag, ...] = ()
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """All values of a tag, stripped; empty when it is absent or empty.
@@ -474,20 +477,21 @@ def headers_of(dataset: Dataset, path: Path) -> list[Header]:
         values["TransferSyntaxUID"] = (str(syntax),)
     if names := tuple(sorted(set(_person_names(dataset)))):
         values[PERSON_NAMES] = names
-    values |= _without_identifiers(values)
+    completed, remarks = _without_identifiers(values)
+    values |= completed
     frames = dataset.get(_PER_FRAME)
     if not frames:
-        return [Header(path, values)]
+        return [Header(path, values, remarks=remarks)]
     shared = values | _texts(dataset, "enhanced")
     for group in dataset.get(_SHARED) or ():
         shared |= _functional_groups(group)
     return [
-        Header(path, _classic(shared | _functional_groups(group), number), number)
+        Header(path, _classic(shared | _functional_groups(group), number), number, remarks)
         for number, group in enumerate(frames)
     ]
 
 
-def _without_identifiers(values: Values) -> Values:
+def _without_identifiers(values: Values) -> tuple[Values, tuple[Flag, ...]]:
     """Modality and series of an image from which somebody removed them, by what it says besides.
 
     Images of one series share number, description, time and matrix.
@@ -496,15 +500,15 @@ def _without_identifiers(values: Values) -> Values:
     by_class = tables()["image_classes"]["modality"].get(" ".join(values.get("SOPClassUID", ())))
     modality = stated or ((by_class,) if by_class else ())
     if not modality or "Rows" not in values:
-        return {}
+        return {}, ()
     if "SeriesInstanceUID" in values:
-        return {"Modality": modality}
+        return {"Modality": modality}, ()
     # Without the person, for the series is written into the sidecar as a hash.
     tags = ("StudyInstanceUID", *tables()["compared"]["one_scan"])
     text = "/".join(" ".join(values.get(tag, ())) for tag in tags if "Patient" not in tag)
     uid = f"none-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:32]}"
-    remark = worded("inventory", "no-series")
-    return {"Modality": modality, "SeriesInstanceUID": (uid,), "Remark": (remark,)}
+    remarks = (worded_flag("note", "no-series"),)
+    return {"Modality": modality, "SeriesInstanceUID": (uid,)}, remarks
 
 
 def _functional_groups(group: Dataset) -> Values:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bidsapp.bids.values import UNDATED, midnight, shorter_way, since_midnight
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
     LATE_INJECTION,
@@ -50,7 +51,7 @@ def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
 
     Returns
     -------
-    (datetime, str, tuple of str)
+    (datetime, str, tuple of Flag)
     """
     end = starts[-1] + timedelta(seconds=clock.frames[-1].duration_s)
     scan = _Scan(starts[0], min(LATE_INJECTION, end - starts[0]))
@@ -58,12 +59,13 @@ def injection_of(clock: ScanClock, starts: tuple[datetime, ...]) -> Sourced:
         return _stated_injection(clock.stated, clock, scan)
     injection, source, remarks = _header_injection(clock, scan)
     if len(starts) == 1 and injection == scan.start:
-        remarks += (f"{source} puts the injection at the very start of the scan: check both",)
+        remarks += (worded_flag("times", "injection-at-start", source=source),)
     private = clock.injection_private
     if private is not None and since_midnight(private):
         apart = shorter_way(since_midnight(private) - since_midnight(injection))
         if abs(apart) > CLOCKS_DISAGREE:
-            remarks += (worded("injection", "private", source=source, private=private),)
+            remark = worded_flag("times", "injection-private", source=source, private=private)
+            remarks += (remark,)
     return injection, source, remarks
 
 
@@ -73,12 +75,12 @@ def _stated_injection(stated: datetime, clock: ScanClock, scan: _Scan) -> Source
     if not scan.fits(stated):
         raise refused("injection", "stated-time", stated=stated, scan=scan)
     try:
-        in_header, tag, _ = _header_injection(clock, scan)
+        by_tag, tag, _ = _header_injection(clock, scan)
     except BadDataError:
         return stated, STATED, ()  # the very reason to state it
-    if abs((in_header - stated).total_seconds()) < NOTED_S:
+    if abs((by_tag - stated).total_seconds()) < NOTED_S:
         return stated, STATED, ()
-    remark = f"the stated injection at {stated:%H:%M:%S} was used; {tag} says {in_header:%H:%M:%S}"
+    remark = worded_flag("times", "injection-stated", stated=stated, tag=tag, by_tag=by_tag)
     return stated, STATED, (remark,)
 
 
@@ -89,11 +91,11 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> Sourced:
         full = None
     if private is not None and not since_midnight(private):
         private = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Flag, ...] = ()
     zeroed = time_of_day == timedelta(0) or (clock.injection is not None and full is None)
     if clock.zeros_removed and time_of_day == timedelta(0):
         time_of_day = None
-        remarks = (f"{_INJECTION_CLOCK} is 000000 and counts as removed",)
+        remarks = (worded_flag("times", "injection-zeroed"),)
     if full is None and time_of_day is None and private is not None and scan.fits(private):
         return private, "(0009,103B) GE administration date and time", remarks
     if full is None and time_of_day is None:
@@ -110,8 +112,7 @@ def _header_injection(clock: ScanClock, scan: _Scan) -> Sourced:
     source = f"{_INJECTION_CLOCK}, on the latest date that puts it before the scan"
     if full is None:
         return by_time, source, remarks
-    remark = worded("injection", "by-time-of-day")
-    return by_time, source, (*remarks, remark)
+    return by_time, source, (*remarks, worded_flag("times", "injection-by-time-of-day"))
 
 
 def _checked_full(full: datetime, clock_time: timedelta | None) -> Sourced:
@@ -123,7 +124,7 @@ def _checked_full(full: datetime, clock_time: timedelta | None) -> Sourced:
         raise refused("injection", "contradicting", full=full, clock=_clock(clock_time))
     if abs(difference.total_seconds()) < NOTED_S:
         return full, _INJECTION, ()
-    remark = worded("injection", "two-clocks", full=full, clock=_clock(clock_time))
+    remark = worded_flag("times", "injection-two-clocks", full=full, clock=_clock(clock_time))
     return full, _INJECTION, (remark,)
 
 

@@ -12,12 +12,12 @@ import os
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from bidsapp.data.sentences import worded
+from bidsapp.data.sentences import worded, worded_flag
 from bidsapp.data.tracers import Tracer, own_tracers, using_tracers
 from bidsapp.dicom.archives import (
     decompress,
@@ -140,13 +140,8 @@ def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
         for uids in alone.values():
             if len(uids) >= _LEAST_OF_ONE:
                 images = [header for uid in uids for header in groups.pop(uid).values()]
-                groups[uids[0]] = {str(header.path): _remarked(header) for header in images}
-
-
-def _remarked(header: Header) -> Header:
-    remark = {"Remark": (worded("inventory", "singles"),)}
-    values = ChainMap(remark, *cast(ChainMap[str, Any], header.values).maps)
-    return Header(header.path, values, header.frame)
+                remarks = (worded_flag("note", "singles"),)
+                groups[uids[0]] = {str(h.path): replace(h, remarks=remarks) for h in images}
 
 
 def _unpacked(
@@ -256,7 +251,7 @@ def _shared(
     own = {k: v for k, v in values.items() if k in own_keys or common.get(k) != v}
     # A tag the series has and this image lacks must not shine through.
     own.update(dict.fromkeys(common.keys() - values.keys(), ()))
-    return Header(header.path, ChainMap(own, common), header.frame)
+    return replace(header, values=ChainMap(own, common))
 
 
 @lru_cache
@@ -283,7 +278,7 @@ def _file(
     own, common = header.values.maps
     known = shared.setdefault(uid, cast(Values, common))
     if common is not known and common == known:  # the same series read by another worker
-        header = Header(header.path, ChainMap(own, known), header.frame)
+        header = replace(header, values=ChainMap(own, known))
     name = header.text("SOPInstanceUID") or str(header.path)
     # Some exports give all images of a series one UID; what else they say tells them apart.
     contents = hash(tuple(header.plain(keyword) for keyword in tables()["tags"]["instance"]))

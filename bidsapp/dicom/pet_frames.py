@@ -15,10 +15,10 @@ from bidsapp.bids.values import UNDATED
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.tracers import half_lives_s
-from bidsapp.dicom.clocks import IMAGE_CLOCK, Notes, WallClock, clock_of, zone_of_series
+from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, clock_of, zone_of_series
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, shared_number, tag_name
-from bidsapp.dicom.remarks import NOTE
+from bidsapp.dicom.remarks import NOTE, TIMES
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
     LONGEST_BREAK_S,
@@ -191,7 +191,7 @@ def about_images(
     list of Flag
     """
     counts = _counted(series.header, frames, n_whole)
-    remarks = [Flag(NOTE, text) for text in series.header.texts("Remark")]
+    remarks = [remark for remark in series.header.remarks if remark.code == NOTE]
     remarks += [Flag(NOTE, str(count)) for count in counts if not count.missing]
     if any(np.ptp(moments, axis=1).max() for moments in _moments(frames).values()):
         remarks.append(worded_flag("note", "beds"))
@@ -291,14 +291,12 @@ def scan_clock(
     """
     header = series.header
     corrected = " ".join(header.texts("CorrectedImage")).upper()
-    notes: Notes = dict.fromkeys(header.texts("ClockRemark"))
     zone, about_zone = zone_of_series(series.images, MOMENT_TAGS)
-    if about_zone:
-        notes[about_zone] = None
-    notes |= dict.fromkeys(filter(None, [_half_life(header)[1]]))
+    on_times = [remark for remark in header.remarks if remark.code == TIMES]
+    remarks = dict.fromkeys([*on_times, *filter(None, [about_zone, _half_life(header)[1]])])
     if stated is None and not stated_times.keys:
-        notes |= dict.fromkeys(_about_injections(series.images))
-    clock = WallClock(zone, notes)
+        remarks |= dict.fromkeys(_about_injections(series.images))
+    clock = WallClock(zone, remarks)
     moments = {key: clock.date_time(header, key) for key in MOMENT_TAGS}
     durations = stated_times.durations_s
     if durations and len(durations) != len(frames):
@@ -324,12 +322,12 @@ def scan_clock(
         decay_corrected=tables()["corrected_image"]["decay"] in corrected if corrected else None,
         half_life_s=half_life(header),
         in_suv=header.text("Units").upper() in tables()["suv_units"]["names"],
-        notes=tuple(notes),
+        remarks=tuple(remarks),
         zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight
     )
 
 
-def _about_injections(images: Sequence[Header]) -> Iterator[str]:
+def _about_injections(images: Sequence[Header]) -> Iterator[Flag]:
     """Tell of injections that differ between the images of a series.
 
     Raises
@@ -344,7 +342,7 @@ def _about_injections(images: Sequence[Header]) -> Iterator[str]:
         if apart > CLOCKS_DISAGREE:
             raise refused("injection", "contradictory", tag=tag_name(keyword))
         if apart > NOTED_S * SECOND:
-            yield worded("injection", "differs", tag=tag_name(keyword))
+            yield worded_flag("times", "injection-differs", tag=tag_name(keyword))
 
 
 def _injected(image: Header, keyword: str) -> timedelta | None:
@@ -373,16 +371,16 @@ def half_life(header: Header) -> float | None:
     return _half_life(header)[0]
 
 
-def _half_life(header: Header) -> tuple[float | None, str | None]:
+def _half_life(header: Header) -> tuple[float | None, Flag | None]:
     """Half-life in s, and what to tell of a number that stands for none or is in another unit."""
     value = header.number("RadionuclideHalfLife")
     if value == 0:
-        return None, worded("half-life", "zero")
+        return None, worded_flag("times", "half-life-zero")
     if value is not None and not _is_a_half_life(value, _OTHER_HALF_LIFE):
         for unit, seconds in _UNITS_S.items():
             if _is_a_half_life(value * seconds, _SAME_HALF_LIFE):
-                note = worded("half-life", "other-unit", value=value, unit=unit)
-                return value * seconds, note
+                remark = worded_flag("times", "half-life-unit", value=value, unit=unit)
+                return value * seconds, remark
     if value is not None and not _HALF_LIVES_S[0] <= value <= _HALF_LIVES_S[1]:
         raise header.error(
             "RadionuclideHalfLife", f"is {value:g} s, which no tracer has; correct it"

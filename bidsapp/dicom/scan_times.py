@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bidsapp.bids.limits import LATE_INJECTION_S, MAX_UPTAKE_S
 from bidsapp.bids.stated import NOTHING_STATED, StatedTimes
+from bidsapp.core.quality import Flag
 
 LATE_INJECTION = timedelta(seconds=LATE_INJECTION_S)
 MAX_UPTAKE = timedelta(seconds=MAX_UPTAKE_S)
@@ -19,7 +20,7 @@ LONGEST_BREAK_S = 600.0  # a pause that makes a dynamic series a dual-window one
 _DYNAMIC_BEFORE_S = 600.0  # a scan that starts this soon after the injection is dynamic
 STATED = "stated by the user (--dicom-metadata)"
 
-Sourced = tuple[datetime, str, tuple[str, ...]]
+Sourced = tuple[datetime, str, tuple[Flag, ...]]
 """A moment, what says it, and remarks."""
 
 
@@ -75,7 +76,7 @@ class ScanClock:
     decay_corrected : (0028,0051) lists DECY; None when the tag is absent
     half_life_s : s
     in_suv : voxels are SUV, which refer to the injection whatever the decay factors do
-    notes : what was doubtful in the tags themselves
+    remarks : what was doubtful in the tags themselves
     zeros_removed : a time at midnight sharp stands for one that was removed
     """
 
@@ -91,7 +92,7 @@ class ScanClock:
     decay_corrected: bool | None = None
     half_life_s: float | None = None
     in_suv: bool = False
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Flag, ...] = ()
     zeros_removed: bool = True
 
     @property
@@ -111,7 +112,6 @@ class TimeModel:
     decay_reference_s : moment the activity is corrected to; None when it is not decay-corrected
     sources : quantity -> where its value comes from
     remarks : contradictions that a rule resolved, each with both values
-    notes : what else is worth a word
     """
 
     injection: datetime
@@ -119,8 +119,7 @@ class TimeModel:
     frame_duration_s: tuple[float, ...]
     decay_reference_s: float | None
     sources: dict[str, str] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Flag, ...] = ()
 
     @property
     def scan_start_s(self) -> float:

@@ -26,10 +26,13 @@ from bidsapp.bids.sidecar_times import (
 )
 from bidsapp.bids.values import UNDATED, as_list, clock_seconds, is_number, midnight, number_in
 from bidsapp.core.frames.decay import mean_decay_moment
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import worded_flag
 from bidsapp.data.tracers import known_tracer
 from bidsapp.dicom.frame_starts import first_frame_after
 from bidsapp.dicom.habits import name_matches, tables
 from bidsapp.dicom.header import FILE_NAME, PERSON_NAMES, Values
+from bidsapp.dicom.remarks import TIMES
 from bidsapp.errors import BadDataError
 from bidsapp.io.image_names import json_beside, nifti_stem
 from bidsapp.io.reading import parse_json, read_bytes
@@ -111,8 +114,8 @@ def _is_broken_text(line: str) -> bool:
 
 def nifti_tags(
     sidecar: Mapping[str, Any], path: Path, n_frames: int
-) -> tuple[Values, list[Values]]:
-    """Tags of a NIfTI image and of its frames, as its sidecar gives them.
+) -> tuple[Values, list[Values], tuple[Flag, ...]]:
+    """Tags of a NIfTI image and of its frames, as its sidecar gives them, and remarks.
 
     Parameters
     ----------
@@ -122,7 +125,7 @@ def nifti_tags(
 
     Returns
     -------
-    (Values, list of Values)
+    (Values, list of Values, tuple of Flag)
     """
     table = tables()["volumes"]
     name = nifti_stem(path)
@@ -143,18 +146,17 @@ def nifti_tags(
         tags["LeftOut"] = (reason,)
     tags["Modality"] = (_modality(sidecar, tags, name),)
     if tags["Modality"] != ("PT",):
-        return tags | moment_tag("Acquisition", _acquisition(sidecar)[0]), [{}] * n_frames
+        return tags | moment_tag("Acquisition", _acquisition(sidecar)[0]), [{}] * n_frames, ()
     decay, about_decay = _decay(sidecar)
     doubts += (*_clock_doubts(sidecar, n_frames), *about_decay)
     tags |= _dose(sidecar) | decay | _injection(sidecar)
-    if doubts:
-        tags["ClockRemark"] = tuple(dict.fromkeys(doubts))
-    return tags, _frames(sidecar, n_frames)
+    remarks = dict.fromkeys(Flag(TIMES, doubt.message.rstrip(".")) for doubt in doubts)
+    return tags, _frames(sidecar, n_frames), tuple(remarks)
 
 
 def _as_bids_counts(
     sidecar: Mapping[str, Any], n_frames: int
-) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+) -> tuple[Mapping[str, Any], tuple[Flag, ...]]:
     """A sidecar with numbers in s and without empty frames, and what was done to it."""
     sidecar, as_text = without_text(sidecar)
     name = str(sidecar.get("TracerName") or sidecar.get("Radiopharmaceutical") or "")
@@ -162,24 +164,24 @@ def _as_bids_counts(
     try:
         sidecar, units = in_seconds(sidecar, None if tracer is None else tracer.window_s)
     except BadDataError as error:  # the times may be stated, or no PET
-        return sidecar, (str(error),)
+        return sidecar, (Flag(TIMES, str(error)),)
     sidecar, empty = settled_frames(sidecar, n_frames)
-    return sidecar, tuple(finding.message.rstrip(".") for finding in (*as_text, *units, *empty))
+    return sidecar, (*as_text, *units, *empty)
 
 
-def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> tuple[str, ...]:
+def _clock_doubts(sidecar: Mapping[str, Any], n_frames: int) -> list[Flag]:
     """What is doubtful about the time of day of the scan."""
     acquired, doubt = _acquisition(sidecar)
     doubts = [doubt] if doubt else []
     if acquired is None and _by_series(sidecar) is not None and "TimeZero" not in sidecar:
-        doubts.append("AcquisitionTime is missing; the start of the scan was taken from SeriesTime")
+        doubts.append(worded_flag("times", "sidecar-by-series"))
     starts = _list(sidecar, n_frames, "FrameTimesStart")
     scan = _seconds(sidecar.get("ScanStart"))
     first = starts[0] if starts else scan
     if first is not None and scan is not None:
         # Frames that begin at 0 count from the scan.
-        doubts += [f.message.rstrip(".") for f in clock_doubt(sidecar, max(first, scan))]
-    return tuple(doubts)
+        doubts += clock_doubt(sidecar, max(first, scan))
+    return doubts
 
 
 def _is_person_name(keyword: str) -> bool:
@@ -221,7 +223,7 @@ def _dose(sidecar: Mapping[str, Any]) -> Values:
     return {"RadionuclideTotalDose": (f"{dose * factor:.9g}",)}
 
 
-def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, tuple[str, ...]]:
+def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, Sequence[Flag]]:
     """Decay correction of a sidecar without DICOM's own word for it, and what is odd about it."""
     corrected, after_zero = (
         sidecar.get(key) for key in ("ImageDecayCorrected", "ImageDecayCorrectionTime")
@@ -231,19 +233,18 @@ def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, tuple[str, ...]]:
     if not corrected:
         return {"DecayCorrection": ("NONE",)}, ()
     zero, seconds = _time_zero(sidecar), _number(after_zero)
-    doubts: tuple[str, ...] = ()
+    doubts: Sequence[Flag] = ()
     if zero is not None and seconds is not None:
         try:
-            seconds, flags = decay_reference(
+            seconds, doubts = decay_reference(
                 seconds,
                 clock_seconds(sidecar.get("TimeZero")),
                 _seconds(sidecar.get("InjectionStart")) or 0.0,
                 _span(sidecar),
             )
-            doubts = tuple(finding.message.rstrip(".") for finding in flags)
             return moment_tag("DecayCorrection", zero + timedelta(seconds=seconds)), doubts
         except BadDataError as error:
-            doubts = (f"{error}: it was ignored",)
+            doubts = (Flag(TIMES, f"{error}: it was ignored"),)
     return {"CorrectedImage": ("ATTN", "DECY")}, doubts  # the time model asks the factors
 
 
@@ -366,7 +367,7 @@ def _by_series(sidecar: Mapping[str, Any]) -> datetime | None:
     return _NO_DAY + timedelta(seconds=clock + after)
 
 
-def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | None]:
+def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, Flag | None]:
     """AcquisitionDateTime or, in the year 1900, AcquisitionTime; and what is doubtful about it.
 
     AcquisitionTime counts on the clock of TimeZero, AcquisitionDateTime may have a zone of its own.
@@ -379,9 +380,7 @@ def _acquisition(sidecar: Mapping[str, Any]) -> tuple[datetime | None, str | Non
     doubt = None
     if moment is not None and moment.year in YEARS:
         if moment.tzinfo is not None and not clock:
-            doubt = (
-                "AcquisitionDateTime has a time zone and was taken to be that of the other times"
-            )
+            doubt = worded_flag("times", "sidecar-zone")
         moment = moment.replace(tzinfo=None)
         day = midnight(moment)
         if moment != day and not clock:

@@ -39,7 +39,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from bidsapp.bids.values import UNDATED
-from bidsapp.data.sentences import refused
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.decay_reference import with_decay
 from bidsapp.dicom.frame_starts import (
     check_durations,
@@ -96,11 +97,11 @@ def time_model(clock: ScanClock) -> TimeModel:
         "ScanStart": f"start of the first frame: {start_source}",
         "FrameDuration": STATED if stated.durations_s else "(0018,1242) ActualFrameDuration",
     }
-    remarks = (*clock.notes, *remarks)
+    remarks = (*clock.remarks, *remarks)
     return with_decay(TimeModel(injection, starts, durations, None, sources, remarks), clock)
 
 
-def _stated_start(clock: ScanClock) -> tuple[datetime, tuple[float, ...], tuple[str, ...]]:
+def _stated_start(clock: ScanClock) -> tuple[datetime, tuple[float, ...], tuple[Flag, ...]]:
     """Injection and starts of the frames that a user states, and what the headers say besides."""
     stated = clock.stated_times
     try:
@@ -115,7 +116,8 @@ def _stated_start(clock: ScanClock) -> tuple[datetime, tuple[float, ...], tuple[
     after_first = [start - starts[0] for start in starts]
     check_overlap(after_first, clock.durations_s, "stated FrameTimesStart")
     injection, remarks = _stated_zero(clock, by_header, starts[0])
-    return injection, starts, (f"{', '.join(stated.keys)}: {STATED}, not by the headers", *remarks)
+    remark = worded_flag("times", "stated", keys=", ".join(stated.keys), source=STATED)
+    return injection, starts, (remark, *remarks)
 
 
 def _stated_from(
@@ -135,7 +137,7 @@ def _stated_from(
 
 def _stated_zero(
     clock: ScanClock, by_header: tuple[datetime, ...], first_s: float
-) -> tuple[datetime, tuple[str, ...]]:
+) -> tuple[datetime, tuple[Flag, ...]]:
     """Clock time of the injection of a scan with stated times, and what the headers say instead.
 
     Sessions are ordered by it; without any clock it is a day of the year 1900.
@@ -150,4 +152,4 @@ def _stated_zero(
     by_tag_s = (by_header[0] - by_tag) / SECOND
     if abs(by_tag_s - first_s) < NOTED_S:
         return injection, ()
-    return injection, (f"by {tag} the scan would start {by_tag_s:g} s after the injection",)
+    return injection, (worded_flag("times", "stated-start", tag=tag, seconds=by_tag_s),)

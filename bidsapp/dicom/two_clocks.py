@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 
 from bidsapp.bids.stated import StatedTimes
 from bidsapp.bids.values import midnight, shorter_way, since_midnight
-from bidsapp.data.sentences import refused, worded
+from bidsapp.core.quality import Flag
+from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series, zones_apart
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.pet_frames import MOMENT_TAGS
@@ -64,7 +65,7 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
     ]
     apart = [_apart(moment, clock) for moment, clock in both]
     if _is_made_up(images):
-        return _remarked(series, worded("frame-times", "dummy"))
+        return _remarked(series, worded_flag("times", "dummy"))
     if not apart or max(apart) <= NOTED_S * SECOND:
         return series
     by_moment, by_clock = ([pair[which] for pair in both] for which in (0, 1))
@@ -108,7 +109,7 @@ def _over_midnight(series: Series) -> Series:
         for image, clock in zip(images, clocks, strict=True)
     )
     series = replace(series, images=tuple(dated))
-    return _remarked(series, worded("frame-times", "over-midnight")) if dates else series
+    return _remarked(series, worded_flag("times", "over-midnight")) if dates else series
 
 
 def _may_be_dummies(images: Sequence[Header]) -> bool:
@@ -144,13 +145,13 @@ def _apart(moment: datetime, other: datetime) -> timedelta:
 
 
 def _used(series: Series, used: str) -> Series:
-    return _remarked(series, worded("frame-times", "clock-used", used=used))
+    return _remarked(series, worded_flag("times", "clock-used", used=used))
 
 
-def _remarked(series: Series, remark: str) -> Series:
+def _remarked(series: Series, remark: Flag) -> Series:
     first, *others = series.images
-    said = (*first.texts("ClockRemark"), remark)
-    return replace(series, images=(_changed(first, ClockRemark=said), *others))
+    first = replace(first, remarks=(*first.remarks, remark))
+    return replace(series, images=(first, *others))
 
 
 def _changed(image: Header, **values: tuple[str, ...]) -> Header:

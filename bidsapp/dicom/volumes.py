@@ -18,6 +18,7 @@ import numpy as np
 from nibabel.ecat import EcatImage
 from numpy.typing import NDArray
 
+from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused
 from bidsapp.dicom.ecat import ecat_tags, ecat_voxels
 from bidsapp.dicom.habits import tables
@@ -148,6 +149,7 @@ def _slices(
     affine: NDArray[np.float64],
     common: Values,
     frames: Sequence[Values],
+    remarks: tuple[Flag, ...],
 ) -> Iterator[Header]:
     """Headers of the slices of an image, each with its place in space.
 
@@ -156,6 +158,7 @@ def _slices(
     shape, affine : of the image; the affine counts in mm, RAS
     common : tags of the whole image
     frames : tags of each frame
+    remarks : what was noticed in them
     """
     if abs(np.linalg.det(affine[:3, :3])) < SMALLEST_VOXEL_MM3:
         raise BadDataError(f"{path.name}: its affine gives no place in space; convert it again")
@@ -180,7 +183,7 @@ def _slices(
                 "InstanceNumber": (str(index + 1),),
                 "ImagePositionPatient": _texts(corner + z * step),
             }
-            yield Header(path, {**common, **frame, **place}, index)
+            yield Header(path, {**common, **frame, **place}, index, remarks)
 
 
 def _uid(path: Path) -> str:

@@ -69,10 +69,8 @@ def test_no_sentence_is_left_over():
 
 
 def test_values_stand_in_their_places():
-    text = worded("decay", "near-injection", moment_s=2.25)
-    assert text == (
-        "(0054,1321) DecayFactor corrects to +2.2 s from the injection; the injection was used"
-    )
-    error = refused("decay", "near-injection", moment_s=2.25)
+    text = worded("slices", "uneven-frames", least=2, most=3)
+    assert text.startswith("(0020,0032) ImagePositionPatient: slice positions have 2 to 3 images ")
+    error = refused("slices", "uneven-frames", least=2, most=3)
     assert isinstance(error, BadDataError)
     assert str(error) == text

@@ -57,7 +57,7 @@ def test_a_date_time_in_another_zone_is_the_moment_it_says(zone: int, stated: bo
     times = times_of(series_of(edited(FOUR, change)))
     assert times.injection == FOUR.injection and times.frame_start_s == starts(FOUR)
     assert bool(times.remarks) is not stated
-    assert stated or "TimezoneOffsetFromUTC" in times.remarks[0]
+    assert stated or "TimezoneOffsetFromUTC" in times.remarks[0].message
 
 
 def test_a_zone_that_nothing_ties_to_the_other_times_is_told() -> None:
@@ -66,7 +66,11 @@ def test_a_zone_that_nothing_ties_to_the_other_times_is_told() -> None:
         del injected(data).RadiopharmaceuticalStartTime
 
     (remark,) = times_of(series_of(edited(FOUR, change))).remarks
-    assert "(0018,1078)" in remark and "UTC+00:00" in remark and "(0008,0201)" in remark
+    assert (
+        "(0018,1078)" in remark.message
+        and "UTC+00:00" in remark.message
+        and "(0008,0201)" in remark.message
+    )
 
 
 def test_frames_across_the_end_of_summer_time() -> None:
@@ -106,7 +110,7 @@ def test_reference_times_count_from_the_series(pet: Pet, decay: str) -> None:
     times = times_of(series_of(edited(pet, change)))
     assert times.frame_start_s == starts(pet)
     assert times.decay_reference_s == (0 if decay == "ADMIN" else pet.frames[0][0])
-    assert "(0008,0032)" in times.remarks[0] and "(0054,1300)" in times.remarks[0]
+    assert "(0008,0032)" in times.remarks[0].message and "(0054,1300)" in times.remarks[0].message
 
 
 @pytest.mark.parametrize("gone", [{0}, {1}, {3}, {0, 2}])
@@ -121,7 +125,7 @@ def test_frames_that_lost_their_time_lie_where_they_were(gone: set[int], way: st
     times = times_of(series_of(edited(FOUR, change)))
     assert times.frame_start_s == pytest.approx(starts(FOUR), abs=1e-3)
     frames = ", ".join(str(number + 1) for number in sorted(gone))
-    assert f"AcquisitionTime is missing in frame {frames};" in times.remarks[0]
+    assert f"AcquisitionTime is missing in frame {frames};" in times.remarks[0].message
 
 
 GROWING = [(5400, 60), (5460, 120), (5580, 300), (5880, 600)]
@@ -195,7 +199,7 @@ def test_times_of_zero_are_removed_times() -> None:
 
     times = times_of(series_of(edited(STATIC, acquisition)))
     assert times.frame_start_s == pytest.approx((5400,), abs=1e-3)
-    assert "000000" in times.remarks[0]
+    assert "000000" in times.remarks[0].message
 
 
 @pytest.mark.parametrize("keyword", ["AcquisitionDateTime", "SeriesDate", "AcquisitionDate"])
@@ -212,7 +216,7 @@ def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
 
     times = times_of(series_of(edited(FOUR, change)))
     assert times.injection == FOUR.injection
-    assert not any(" h " in remark or "days" in remark for remark in times.remarks)
+    assert not any(" h " in remark.message or "days" in remark.message for remark in times.remarks)
 
     def alone(data: Dataset, frame: int) -> None:
         change(data, frame)
@@ -226,7 +230,7 @@ def test_a_dummy_injection_gives_way_and_gives_no_date_away(value: str) -> None:
 
 def test_one_moment_for_a_single_frame_and_its_injection_is_told() -> None:
     (remark,) = times_of(series_of(replace(STATIC, frames=[(0, 600)]).datasets())).remarks
-    assert "very start of the scan" in remark
+    assert "very start of the scan" in remark.message
 
 
 # --------------------------------------------------------------------- the moment of correction
@@ -262,14 +266,16 @@ def test_without_factors_a_stated_moment_wins_where_it_differs(
         assert times.decay_reference_s == pytest.approx(meant + off)
         assert times.sources["ImageDecayCorrectionTime"].startswith("(0018,9701)")
         (remark,) = times.remarks
-        assert f"{meant:g} s after injection" in remark and "latter was used" in remark
+        assert (
+            f"{meant:g} s after injection" in remark.message and "latter was used" in remark.message
+        )
 
 
 def test_a_moment_that_is_none_of_this_scan_is_ignored_and_told() -> None:
     for moment in (datetime(2021, 3, 2, 12, 1), datetime(1900, 1, 1), datetime(2050, 1, 1)):
         times = time_model(bare(decay_moment=moment))
         assert times.decay_reference_s == 5400
-        assert "(0018,9701)" in times.remarks[0] and "ignored" in times.remarks[0]
+        assert "(0018,9701)" in times.remarks[0].message and "ignored" in times.remarks[0].message
 
 
 # ------------------------------------------------------------------------------- stated times
@@ -294,7 +300,7 @@ def test_a_pet_without_any_clock_goes_by_what_the_user_states() -> None:
     times = times_of(series_of(datasets), stated=stated)
     assert times.frame_start_s == starts(FOUR) and times.frame_duration_s == (300,) * 4
     assert times.decay_reference_s == 5400
-    assert "FrameTimesStart, FrameDuration: stated by the user" in times.remarks[0]
+    assert "FrameTimesStart, FrameDuration: stated by the user" in times.remarks[0].message
     assert "stated" in times.sources["FrameTimesStart"] and "stated" in times.sources["ScanStart"]
     one = times_of(series_of(edited(STATIC, no_clock)), stated=StatedTimes(scan_start_s=5400.0))
     assert one.frame_start_s == (5400,)
@@ -303,7 +309,7 @@ def test_a_pet_without_any_clock_goes_by_what_the_user_states() -> None:
 def test_a_stated_start_moves_frames_that_the_headers_tell_apart() -> None:
     times = times_of(series_of(list(FOUR.datasets())), stated=StatedTimes(scan_start_s=5460.0))
     assert times.frame_start_s == (5460, 5760, 6060, 6360)
-    assert "5400 s after the injection" in times.remarks[1]
+    assert "5400 s after the injection" in times.remarks[1].message
 
 
 @pytest.mark.parametrize(
@@ -433,6 +439,6 @@ def test_true_times_or_a_word_that_names_the_tag(case: tuple[Pet, list[Dataset],
         (times.decay_reference_s or 0.0) - (0.0 if pet.decay == "ADMIN" else pet.frames[0][0]),
     ]
     exact = max(map(abs, off)) <= 1e-3
-    assert exact or any("(0" in remark for remark in times.remarks), (off, touched)
+    assert exact or any("(0" in remark.message for remark in times.remarks), (off, touched)
     if not touched:
         assert exact and times.remarks == ()

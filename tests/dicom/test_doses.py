@@ -155,7 +155,10 @@ def test_milliseconds_of_a_sidecar_are_read_where_they_fit(tmp_path: Path) -> No
              "FrameDurationUnits": "ms"}  # fmt: skip
     times = sidecar_times(tmp_path, {**SIDECAR, **in_ms})
     assert times.frame_start_s == (5400, 6000) and times.frame_duration_s == (600, 600)
-    assert "FrameDurationUnits" in times.remarks[0] and "zero length" in times.remarks[1]
+    assert (
+        "FrameDurationUnits" in times.remarks[0].message
+        and "zero length" in times.remarks[1].message
+    )
 
 
 def test_numbers_and_truth_values_in_text_are_read(tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ def test_numbers_and_truth_values_in_text_are_read(tmp_path: Path) -> None:
             "ImageDecayCorrectionTime": "5400"}  # fmt: skip
     times = sidecar_times(tmp_path, {**SIDECAR, **text})
     assert times.frame_start_s == (5400, 6000) and times.frame_duration_s == (600, 600)
-    assert times.decay_reference_s == 5400 and "given as text" in times.remarks[0]
+    assert times.decay_reference_s == 5400 and "given as text" in times.remarks[0].message
 
 
 @pytest.mark.parametrize("moments", [{"ScanStart": 5400}, {"ImageDecayCorrectionTime": 5400}, {}])
@@ -179,7 +182,7 @@ def test_what_else_counts_in_the_unit_of_the_frames_is_told_by_the_scan(
     rest = {key: SIDECAR[key] for key in SIDECAR.keys() - {"ScanStart", "ImageDecayCorrectionTime"}}
     times = sidecar_times(tmp_path, {**rest, **content})
     assert times.frame_start_s == (5400, 6000)
-    assert "FrameDurationUnits" in times.remarks[0]
+    assert "FrameDurationUnits" in times.remarks[0].message
     if "ImageDecayCorrectionTime" in moments:
         assert times.decay_reference_s == 5400
 
@@ -204,12 +207,12 @@ def test_a_sidecar_with_the_time_of_the_series_alone(
     content["RadionuclideTotalDose"] = 3e8
     times = sidecar_times(tmp_path, content, datetime(1900, 1, 1, 10, 0))
     assert times.frame_start_s == (5400, 6000)
-    assert "SeriesTime" in times.remarks[0]
+    assert "SeriesTime" in times.remarks[0].message
 
 
 def test_a_time_of_day_as_moment_of_decay_correction(tmp_path: Path) -> None:
     times = sidecar_times(tmp_path, {**SIDECAR, "ImageDecayCorrectionTime": 41400})
-    assert times.decay_reference_s == 5400 and "time of day" in times.remarks[0]
+    assert times.decay_reference_s == 5400 and "time of day" in times.remarks[0].message
 
 
 def test_pixels_compressed_with_loss_are_flagged_and_converted(tmp_path: Path) -> None:
@@ -294,7 +297,7 @@ def test_decay_factors_and_reference_times_outvote_acquisition_times(tmp_path: P
     series = series_of(made)
     times = times_of(series)
     assert times.frame_start_s == pytest.approx((0, 15, 30, 60, 90), abs=0.01)
-    assert any("DecayFactor, which agree" in remark for remark in times.remarks)
+    assert any("DecayFactor, which agree" in remark.message for remark in times.remarks)
     for header in series.images:
         header.values["DecayFactor"] = ("1",)  # type: ignore[index]
     assert times_of(series).frame_start_s == pytest.approx((0, 86, 172, 323, 475))
@@ -309,4 +312,4 @@ def test_a_time_removed_soon_after_midnight_is_told_by_decay_factors() -> None:
         data.FrameReferenceTime = "0"
     times = times_of(series_of(made))
     assert times.frame_start_s == pytest.approx((600, 610), abs=1e-3)
-    assert any("(0008,0032) AcquisitionTime" in remark for remark in times.remarks)
+    assert any("(0008,0032) AcquisitionTime" in remark.message for remark in times.remarks)

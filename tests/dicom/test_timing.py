@@ -245,20 +245,24 @@ def test_private_administration_time_of_ge_that_contradicts_is_told(
     private = datetime(2020, 1, 1, 10, 4, 30) + timedelta(minutes=minutes)
     times = time_model(clock(injection_private=private))
     assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
-    assert any("(0009,103B)" in remark for remark in times.remarks) is told
+    assert any("(0009,103B)" in remark.message for remark in times.remarks) is told
 
 
 def test_date_of_another_year_gives_way_to_the_time_of_day() -> None:
     times = time_model(clock(injection=datetime(2020, 3, 2, 10, 4, 30)))
     assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
     (remark,) = times.remarks
-    assert "(0018,1078)" in remark and "(0018,1072)" in remark and "impossible" in remark
+    assert (
+        "(0018,1078)" in remark.message
+        and "(0018,1072)" in remark.message
+        and "impossible" in remark.message
+    )
 
 
 def test_small_disagreement_of_injection_tags_is_told_with_both_values() -> None:
     times = time_model(clock(injection_clock=timedelta(hours=10, minutes=2)))
     assert times.injection == datetime(2021, 3, 2, 10, 4, 30)
-    assert "10:04:30" in times.remarks[0] and "10:02:00" in times.remarks[0]
+    assert "10:04:30" in times.remarks[0].message and "10:02:00" in times.remarks[0].message
 
 
 def test_large_disagreement_of_injection_tags_is_refused() -> None:
@@ -288,7 +292,7 @@ def test_admin_factor_that_belongs_to_another_injection_is_refused() -> None:
     stated = datetime(2021, 3, 2, 10, 4, 30)
     times = time_model(clock(frames=wrong, decay_correction="ADMIN", stated=stated))
     assert times.decay_reference_s == pytest.approx(-1200, abs=0.1)
-    assert "ADMIN would be 0 s" in times.remarks[0]
+    assert "ADMIN would be 0 s" in times.remarks[0].message
 
 
 def test_start_factor_that_points_at_the_injection_wins_with_both_values() -> None:
@@ -298,7 +302,7 @@ def test_start_factor_that_points_at_the_injection_wins_with_both_values() -> No
     )
     times = time_model(clock(frames=late))
     assert times.decay_reference_s == 0
-    assert "5400 s" in times.remarks[0]
+    assert "5400 s" in times.remarks[0].message
 
 
 @pytest.mark.parametrize("within", [0.0, 150.0])
@@ -338,7 +342,10 @@ def test_factors_say_that_an_image_is_decay_corrected_where_no_other_tag_does() 
     times = time_model(clock(decay_correction="", decay_corrected=None))
     assert times.decay_reference_s == 5400
     assert "confirmed by (0054,1321)" in times.sources["ImageDecayCorrectionTime"]
-    assert "according to (0054,1321) DecayFactor the image is decay-corrected" in times.remarks[0]
+    assert (
+        "according to (0054,1321) DecayFactor the image is decay-corrected"
+        in times.remarks[0].message
+    )
 
 
 def test_same_acquisition_time_for_all_frames_falls_back_to_the_reference_time() -> None:
@@ -382,7 +389,9 @@ def test_a_date_time_at_midnight_sharp_is_a_date() -> None:
 def test_reference_time_that_contradicts_the_clock_is_told() -> None:
     first, second = clock().frames
     times = time_model(clock(frames=(first, replace(second, reference_s=480.0))))
-    assert "frame 2 starts 300 s" in times.remarks[0] and "+30.4 s" in times.remarks[0]
+    assert (
+        "frame 2 starts 300 s" in times.remarks[0].message and "+30.4 s" in times.remarks[0].message
+    )
 
 
 def test_overlapping_frames_are_refused() -> None:

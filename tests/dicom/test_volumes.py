@@ -520,8 +520,8 @@ def test_processes_that_read_headers_know_the_tracers_of_the_user(
         with using_tracers([own]):
             inventory = take_inventory(folder, tmp_path / "unpacked", nprocs=nprocs)
         (found,) = inventory.series
-        remarks[nprocs] = found.header.texts("ClockRemark")
-    assert remarks[1] == remarks[2] and "no reading" in " ".join(remarks[1])
+        (remarks[nprocs],) = found.header.remarks
+    assert remarks[1] == remarks[2] and "no reading" in remarks[1].message
 
 
 def test_folders_may_have_names_that_are_no_text(source: Path, tmp_path: Path) -> None:
