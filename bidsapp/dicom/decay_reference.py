@@ -32,11 +32,11 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
     if named not in ("START", "ADMIN", "NONE", ""):
         raise refused("decay", "unknown-word", named=named)
     corrected = clock.decay_corrected
-    proven = _are_proven(model, clock)
+    proven, remarks = _are_proven(model, clock), model.remarks
     if not named and corrected is None and clock.decay_moment is None:
         if not proven:
             raise refused("decay", "unknown")
-        model = _with_remarks(model, worded_flag("times", "decay-by-factors-alone"))
+        remarks += (worded_flag("times", "decay-by-factors-alone"),)
         named = "START"
     elif not named:
         # the DICOM default is the start; the factors below prove it or not
@@ -45,18 +45,12 @@ def with_decay(model: TimeModel, clock: ScanClock) -> TimeModel:
         verb = "lists" if corrected else "lacks"
         if not proven:
             raise refused("decay", "contradicting", named=named, verb=verb)
-        model = _with_remarks(
-            model, worded_flag("times", "decay-by-factors", named=named, verb=verb)
-        )
+        remarks += (worded_flag("times", "decay-by-factors", named=named, verb=verb),)
         named = "START" if named == "NONE" else named
     if named == "NONE":
         sources = {**model.sources, "ImageDecayCorrectionTime": "(0054,1102) DecayCorrection NONE"}
-        return replace(model, sources=sources)
-    return _proven_reference(model, clock, named)
-
-
-def _with_remarks(model: TimeModel, *remarks: Flag) -> TimeModel:
-    return replace(model, remarks=(*model.remarks, *remarks))
+        return replace(model, sources=sources, remarks=remarks)
+    return _proven_reference(replace(model, remarks=remarks), clock, named)
 
 
 def _are_proven(model: TimeModel, clock: ScanClock) -> bool:
@@ -69,26 +63,27 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
     """Decay reference by name, confirmed or replaced by the decay factors."""
     meant = _meant_references(model, clock, named)
     implied = _implied_references(model, clock)
-    (expected, source), remarks = meant[0], list[Flag]()
+    (expected, source), remarks = meant[0], model.remarks
     agreeing = (each for each in meant if _agrees(implied, each[0]))
     if not implied:
-        reference, source, remarks = _unproven_reference(model, clock, expected, source)
+        reference, source, more = _unproven_reference(model, clock, expected, source)
+        remarks += more
     elif (moment := next(agreeing, None)) is not None:
         reference, source = moment[0], f"{moment[1]}, confirmed by (0054,1321) DecayFactor"
     elif named == "ADMIN" and clock.stated is None and not clock.in_suv:
         reference = expected
-        remarks.append(_admin_remark(implied[0]))
+        remarks += (_admin_remark(implied[0]),)
     else:
         # Factors are rounded: the moment they mean is the start or the injection when it is near.
         near = (moment_s for moment_s in (model.scan_start_s, 0.0) if _agrees(implied, moment_s))
         reference = next(near, round(implied[0], 3))
         values = {"source": source, "expected": expected, "moment": reference}
-        remarks.append(worded_flag("times", "decay-factors-used", **values))
+        remarks += (worded_flag("times", "decay-factors-used", **values),)
         source = "(0054,1321) DecayFactor"
     if implied and clock.decay_moment is not None:
         remarks += _off_clock(clock.decay_moment, model.injection + reference * SECOND)
     sources = {**model.sources, "ImageDecayCorrectionTime": source}
-    return _with_remarks(replace(model, decay_reference_s=reference, sources=sources), *remarks)
+    return replace(model, decay_reference_s=reference, sources=sources, remarks=remarks)
 
 
 def _off_clock(stated: datetime, by_factors: datetime) -> tuple[Flag, ...]:
@@ -124,16 +119,16 @@ def _meant_references(
 
 def _unproven_reference(
     model: TimeModel, clock: ScanClock, expected: float, source: str
-) -> tuple[float, str, list[Flag]]:
+) -> tuple[float, str, tuple[Flag, ...]]:
     """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
     moment = _since_injection(model, clock.decay_moment)
     if moment is None or abs(moment - expected) <= DECAY_TOLERANCE_S:
         is_ignored = moment is None and clock.decay_moment is not None
-        remarks = [worded_flag("times", "decay-moment-ignored")] * is_ignored
+        remarks = (worded_flag("times", "decay-moment-ignored"),) * is_ignored
         source = f"{source}; no usable (0054,1321) DecayFactor to check it with"
         return expected, source, remarks
     values = {"source": source, "expected": expected, "moment": moment}
-    return moment, _STATED_MOMENT, [worded_flag("times", "decay-other-moment", **values)]
+    return moment, _STATED_MOMENT, (worded_flag("times", "decay-other-moment", **values),)
 
 
 def _since_injection(model: TimeModel, moment: datetime | None) -> float | None:

@@ -105,10 +105,8 @@ def decide(
     desk = _Desk(dicom, metadata, scrub, originals)
     for series, label in zip(inventory.series, labels, strict=True):
         desk.judge(series, label)
-    pets = desk.join()
-    plan = make_plan(pets, desk.t1ws, desk.lost)
-    doubts = _find_doubts(inventory.series, people)
-    jobs = desk.close([*pets, *desk.t1ws], plan, doubts)
+    plan = make_plan(desk.join(), desk.scans_of(T1wScan), desk.lost)
+    jobs = desk.close(plan, _find_doubts(inventory.series, people))
     persons = {label.participant: person for label, person in people}
     return Decisions(desk.rows, jobs, persons, scrub)
 
@@ -159,8 +157,7 @@ class _Desk:
     scrub: Scrubber
     originals: Mapping[tuple[object, ...], str]  # acquisition of a DICOM series -> its number
     rows: dict[SeriesKey, DecisionRow] = field(default_factory=dict)
-    pets: list[PetScan] = field(default_factory=list)
-    t1ws: list[T1wScan] = field(default_factory=list)
+    scans: dict[SeriesKey, PetScan | T1wScan] = field(default_factory=dict)  # that are wanted
     lost: list[LostScan] = field(default_factory=list)
     _joined: dict[SeriesKey, SeriesKey] = field(default_factory=dict)  # part -> the first part
     _unscaled: dict[SeriesKey, BadDataError] = field(default_factory=dict)  # no activity by itself
@@ -208,8 +205,8 @@ class _Desk:
             return None
         numbers = sorted({self.rows[first.key].series, _number(series)})
         remark = worded_flag("copied-headers", numbers=", ".join(numbers))
-        self.pets = _with_remark(self.pets, first.key, remark)
-        self.t1ws = _with_remark(self.t1ws, first.key, remark)
+        if (scan := self.scans.get(first.key)) is not None:
+            self.scans[first.key] = scan.with_remarks(remark)
         self._tell(first.key, remark)
         return remark
 
@@ -237,15 +234,7 @@ class _Desk:
             replace(remark, message=in_words_of(header.path, remark.message))
             for remark in filter(None, remarks)
         )
-        facts = PetFacts(
-            header=header,
-            clock=clock,
-            times=times,
-            tracer=tracer,
-            tracer_source=tracer_source,
-            stated=stated.values,
-            carried=carried,
-        )
+        facts = PetFacts(header, clock, times, tracer, tracer_source, stated.values, carried)
         factor = 1.0
         try:
             factor, units_source = to_bq_per_ml(series, times, facts.half_life_s)
@@ -254,13 +243,13 @@ class _Desk:
             self._unscaled[series.key] = error
         pet_sidecar(facts, {})  # a value it cannot do without is an error now, not later
         about = labels.participant, labels.session, frames, remarks_in_words
-        self.pets.append(PetScan(series, *about, (factor,) * len(frames), facts))
+        self.scans[series.key] = PetScan(series, *about, (factor,) * len(frames), facts)
         reason = f"{verdict.reason}; {times.kind} {tracer.code} PET"
         return replace(verdict, reason=reason, remarks=remarks_in_words)
 
     def join(self) -> list[PetScan]:
         """Join series that are parts of one scan."""
-        for key, twin in suv_twins(self.pets).items():
+        for key, twin in suv_twins(self.scans_of(PetScan)).items():
             reason = worded("units", "twin", other=self.rows[twin])
             self._change(key, decision=SKIPPED, reason=reason)
         kept = [part for part in self._kept() if part.series.key not in self._unscaled]
@@ -270,16 +259,22 @@ class _Desk:
             if error := self._unscaled.get(part.series.key):
                 self._fail([part], error)
                 self.lost.append(LostScan(part.participant, part.start))
-        scans = []
+        pets = []
         for chain in join_parts(self._kept()):
             try:
-                scans.append(self._whole(chain))
+                pets.append(self._whole(chain))
+                self.scans[pets[-1].series.key] = pets[-1]
             except Exception as error:  # a fault of ours in one scan must not stop the others
                 self._fail(chain, error)
-        return scans
+        return pets
+
+    def scans_of(self, kind: type[_Scan]) -> list[_Scan]:
+        """Scans of one kind that are wanted, in the order in which they were judged."""
+        return [scan for scan in self.scans.values() if isinstance(scan, kind)]
 
     def _kept(self) -> list[PetScan]:
-        return [part for part in self.pets if self.rows[part.series.key].decision == KEPT]
+        parts = self.scans_of(PetScan)
+        return [part for part in parts if self.rows[part.series.key].decision == KEPT]
 
     def _fail(self, parts: Sequence[PetScan], error: Exception) -> None:
         """Say why parts of a scan cannot be converted."""
@@ -309,7 +304,7 @@ class _Desk:
         notes = (replace(lossy, code=NOTE),) if lossy else ()
         remarks = (*series.header.remarks, *notes, *verdict.remarks)
         about = labels.participant, labels.session, frames, remarks
-        self.t1ws.append(T1wScan(series, *about, IMAGE_CLOCK.acquired(series.header)))
+        self.scans[series.key] = T1wScan(series, *about, IMAGE_CLOCK.acquired(series.header))
         return replace(verdict, remarks=remarks)
 
     def _note(
@@ -328,15 +323,12 @@ class _Desk:
         )
 
     def close(
-        self,
-        scans: Sequence[PetScan | T1wScan],
-        plan: ConversionPlan,
-        doubts: dict[str, tuple[Flag, ...]],
+        self, plan: ConversionPlan, doubts: dict[str, tuple[Flag, ...]]
     ) -> dict[SeriesKey, Job]:
         """Put the plan into the table; return what is to be converted."""
         for key, reason in plan.left_out.items():
             self._change(key, decision=SKIPPED, reason=reason)
-        jobs, scan_of = {}, {scan.series.key: scan for scan in scans}
+        jobs = {}
         shared = _shared_names(plan)
         for key, target in plan.targets.items():
             remarks = (*plan.remarks[key], *doubts.get(target.entities["sub"], ()))
@@ -345,7 +337,7 @@ class _Desk:
                 reason = f"{count} series would be named {target.stem.name}; give other labels"
                 self._change(key, decision=FAILED, reason=reason)
             else:
-                jobs[key] = Job(scan_of[key].with_remarks(*remarks), target)
+                jobs[key] = Job(self.scans[key].with_remarks(*remarks), target)
         for key, first in self._joined.items():
             reason = f"{self.rows[key].reason}; frames of series {self.rows[first].series}"
             self._change(key, decision=JOINED, target=self.rows[first].target, reason=reason)
@@ -362,11 +354,6 @@ class _Desk:
         row = self.rows[key]
         decision, target = decision or row.decision, target or row.target
         self.rows[key] = replace(row, reason=self.scrub(reason), decision=decision, target=target)
-
-
-def _with_remark(scans: Sequence[_Scan], key: SeriesKey, remark: Flag) -> list[_Scan]:
-    """Scans, of which that of a series has a remark more."""
-    return [scan.with_remarks(remark) if scan.series.key == key else scan for scan in scans]
 
 
 def _number(series: Series) -> str:

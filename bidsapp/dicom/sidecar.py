@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -48,7 +48,7 @@ class PetFacts:
     clock, times : what its headers say about time, and the time model made of it
     tracer, tracer_source : the tracer and the tag or option that names it
     stated : values a person states (``--dicom-metadata``); they win
-    carried : the sidecar an image came with
+    carried : the sidecar an image came with; empty for DICOM
     units_source : what says that voxels are, or how they become, Bq/mL
     """
 
@@ -58,8 +58,8 @@ class PetFacts:
     tracer: Tracer
     tracer_source: str
     stated: Mapping[str, Any]
+    carried: Mapping[str, Any]
     units_source: str = ""
-    carried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def half_life_s(self) -> float:
