@@ -162,7 +162,7 @@ def _records(
 def _convert(dicom: DicomInput, settings: Settings, progress: Progress) -> tuple[Path, list[str]]:
     """Convert DICOM; return where its BIDS is and one error class per series that failed."""
     from bidsapp.dicom.convert import convert
-    from bidsapp.dicom.table import COLUMNS, cells, format_table
+    from bidsapp.dicom.decision_table import COLUMNS, cells, format_table
 
     report = convert(
         dicom,

@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from bidsapp.data.sentences import refused, worded
-from bidsapp.dicom.volumes import is_volume
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.errors import BadDataError, StorageError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -98,7 +98,7 @@ def is_compressed(path: Path) -> bool:
     -------
     bool
     """
-    return path.suffix.lower() in _COMPRESSED and not is_archive(path) and not is_volume(path)
+    return path.suffix.lower() in _COMPRESSED and not (is_archive(path) or is_nifti_or_ecat(path))
 
 
 def is_unread_archive(path: Path) -> bool:

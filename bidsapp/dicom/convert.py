@@ -19,6 +19,7 @@ from bidsapp.data.tracers import all_tracers, known_tracer
 from bidsapp.dicom import identity, image, raw_root, sidecar
 from bidsapp.dicom.clocks import IMAGE_CLOCK
 from bidsapp.dicom.decide import Decisions, Job, decide, why_not
+from bidsapp.dicom.decision_table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.inventory import Inventory, in_one_sentence, take_inventory
 from bidsapp.dicom.remarks import NOTE, WITHOUT_T1W, in_a_row, in_sidecar
@@ -26,7 +27,6 @@ from bidsapp.dicom.scratch import scratch_folder
 from bidsapp.dicom.scrub import Scrubber
 from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import PetScan
-from bidsapp.dicom.table import COLUMNS, FAILED, KEPT, DecisionRow, cells, in_order
 from bidsapp.errors import StorageError, UsageError
 from bidsapp.grouping import grouped
 from bidsapp.io.atomic import write_gzip, write_json, write_lines

@@ -20,9 +20,11 @@ from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.dicom import identity
 from bidsapp.dicom.classify import Kind, SeriesVerdict, classify
 from bidsapp.dicom.clocks import IMAGE_CLOCK
+from bidsapp.dicom.decision_table import FAILED, JOINED, KEPT, SKIPPED, DecisionRow
 from bidsapp.dicom.header import Header
 from bidsapp.dicom.inventory import Inventory
 from bidsapp.dicom.join import about_parts, join_parts, joined, multi_frame_copies, suv_twins
+from bidsapp.dicom.nifti_ecat import in_words_of, is_nifti_or_ecat, load_image
 from bidsapp.dicom.pet_frames import (
     Frame,
     about_images,
@@ -38,12 +40,10 @@ from bidsapp.dicom.series import Series, SeriesKey
 from bidsapp.dicom.sessions import ConversionPlan, LostScan, PetScan, T1wScan, Target, make_plan
 from bidsapp.dicom.sidecar import PetFacts, check_half_life, dose_doubt, pet_sidecar
 from bidsapp.dicom.sidecar_tags import read_sidecar
-from bidsapp.dicom.table import FAILED, JOINED, KEPT, SKIPPED, DecisionRow
 from bidsapp.dicom.timing import time_model
 from bidsapp.dicom.tracer import disagreement, find_tracer, second_injection
 from bidsapp.dicom.two_clocks import with_one_clock
 from bidsapp.dicom.units import to_bq_per_ml
-from bidsapp.dicom.volumes import in_words_of, is_volume, load_image
 from bidsapp.errors import BadDataError, CentipetError
 from bidsapp.settings import DicomInput
 
@@ -99,7 +99,7 @@ def decide(
     people = _label_all(headers, label_map, inventory.roots)
     labels = [label for label, _ in people]
     originals = {
-        _acquisition_of(h): h.shown("SeriesNumber") for h in headers if not is_volume(h.path)
+        _acquisition_of(h): h.shown("SeriesNumber") for h in headers if not is_nifti_or_ecat(h.path)
     }
     scrub = Scrubber(image for series in inventory.series for image in series.images)
     desk = _Desk(dicom, metadata, scrub, originals)
@@ -174,7 +174,7 @@ class _Desk:
                 reason = f"a copy of series {self.rows[first.key].series}"
                 return self._note(series, labels, kind, SKIPPED, reason)
             made_from = self.originals.get(_acquisition_of(series.header))
-            if is_volume(series.header.path) and made_from is not None:
+            if is_nifti_or_ecat(series.header.path) and made_from is not None:
                 reason = f"made from series {made_from}, whose DICOM files are here"
                 return self._note(series, labels, kind, SKIPPED, reason)
             verdict = classify(series, include_derived=self.dicom.include_derived)
@@ -225,7 +225,7 @@ class _Desk:
         clock = scan_clock(series, frames, stated.injection, stated.times)
         times = time_model(clock)
         on_tracer = disagreement(header, tracer), check_half_life(header, tracer)
-        carried = read_sidecar(header.path) if is_volume(header.path) else {}
+        carried = read_sidecar(header.path) if is_nifti_or_ecat(header.path) else {}
         remarks = (*times.remarks, *verdict.remarks,
                    *prefix_doubts(carried), *(f for f in flags_of(carried) if f.code == CASE),
                    second_injection(header, tracer, stated), dose_doubt(header, stated.values),
@@ -362,9 +362,9 @@ def _number(series: Series) -> str:
 
 
 def _same_voxels(first: Series, other: Series) -> bool:
-    paths = [series.header.path for series in (first, other)]
-    if any(map(is_volume, paths)):
-        voxels = [np.asanyarray(load_image(path).dataobj) for path in paths if is_volume(path)]
+    paths = (series.header.path for series in (first, other))
+    if images := [load_image(path) for path in paths if is_nifti_or_ecat(path)]:
+        voxels = [np.asanyarray(image.dataobj) for image in images]
         return len(voxels) == 2 and np.array_equal(voxels[0], voxels[1])
     return same_pixels(frames_of(first), frames_of(other))
 
@@ -378,7 +378,7 @@ def _checked_frames(series: Series) -> tuple[Frame, ...]:
         They are not; see also `frames_of`.
     """
     frames, pairs = frames_of(series), copies_in(series)
-    if pairs and not is_volume(series.header.path):
+    if pairs and not is_nifti_or_ecat(series.header.path):
         kept, copies = zip(*pairs, strict=True)
         if not same_pixels([kept], [copies]):
             raise refused("pixels", "two-under-one", header=series.header)

@@ -69,7 +69,7 @@ def ecat_tags(ecat: EcatImage, path: Path) -> tuple[Values, list[Values], tuple[
     header = ecat.header
     if int(header["patient_orientation"]) not in (_HEAD_FIRST_SUPINE, _UNKNOWN_ORIENTATION):
         raise refused("ecat", "orientation", path=path, said=ecat.header.get_patient_orient())
-    fields = tables()["volumes"]["ecat"]
+    fields = tables()["nifti_ecat"]["ecat"]
     texts = {k: bytes(header[field].item()) for field, k in fields.items()}
     tags: Values = {
         "Modality": ("PT",),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bidsapp.bids.derivative_root import APP_NAME
 from bidsapp.data.sentences import worded
-from bidsapp.dicom.volumes import is_volume
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.io.reading import known_object
 from bidsapp.plain import count
 
@@ -86,7 +86,8 @@ def doubtful_files(files: Iterable[Path], lost: Sequence[Path]) -> tuple[str, ..
     -------
     tuple of str
     """
-    others = (p for p in files if not (p.name.startswith(".") or is_volume(p)))  # that are told
+    # Of empty images reading them tells.
+    others = (p for p in files if not (p.name.startswith(".") or is_nifti_or_ecat(p)))
     empty = [path for path in others if path.stat().st_size == 0]
     sentences = []
     if empty:

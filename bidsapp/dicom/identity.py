@@ -20,7 +20,7 @@ from bidsapp.bids.raw_tables import read_cells
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.dicom.header import Header
-from bidsapp.dicom.volumes import is_volume
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.errors import BadDataError
 from bidsapp.grouping import grouped
 from bidsapp.plain import some
@@ -214,7 +214,7 @@ def _identifiers(
         elif name:
             yield name
         else:
-            yield place if is_volume(header.path) else header.text("StudyInstanceUID")
+            yield place if is_nifti_or_ecat(header.path) else header.text("StudyInstanceUID")
 
 
 def _issued(headers: Sequence[Header]) -> set[str]:
@@ -341,7 +341,7 @@ def doubts(headers: Sequence[Header], persons: Sequence[Person]) -> dict[Person,
     issued = _issued(headers)
     by_number: dict[str, set[Person]] = defaultdict(set)
     for header, person in zip(headers, persons, strict=True):
-        if not is_volume(header.path):
+        if not is_nifti_or_ecat(header.path):
             stated = (header.text(key).upper() for key in _IDENTIFIERS)
             number = next((text for text in stated if text in issued), header.text("PatientID"))
             by_number[number.upper()].add(person)
@@ -506,7 +506,7 @@ def folder_labels(path: Path, roots: Sequence[Path]) -> tuple[str | None, str | 
     for part in (root.name, *path.relative_to(root).parts[:-1]):
         if match := _FOLDER.fullmatch(part):
             labels[match[1]] = match[2]
-    if is_volume(path):  # a BIDS name says it, too
+    if is_nifti_or_ecat(path):  # a BIDS name says it, too
         for part in path.name.split("_"):
             if match := _FOLDER.fullmatch(part):
                 labels.setdefault(match[1], match[2])

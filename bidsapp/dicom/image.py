@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.nifti_ecat import SMALLEST_VOXEL_MM3, is_nifti_or_ecat, load_image
 from bidsapp.dicom.pet_frames import Frame
 from bidsapp.dicom.pixels import planes, scaling, uncompressed
 from bidsapp.dicom.scrub import without_file_name
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar_tags import lenient_json, read_sidecar
-from bidsapp.dicom.volumes import SMALLEST_VOXEL_MM3, is_volume, load_image
 from bidsapp.errors import BadDataError, StorageError
 from bidsapp.plain import count
 
@@ -91,7 +91,7 @@ def convert_series(series: Series, frames: Sequence[Frame], folder: Path) -> Con
         Pixels cannot be decoded, or slices do not lie on one grid.
     """
     path = series.header.path
-    if is_volume(path):
+    if is_nifti_or_ecat(path):
         return ConvertedImage(_cleaned(load_image(path)), read_sidecar(path))
     frames = uncompressed(frames, folder / "uncompressed")
     images, sidecar = _dcm2niix(frames, folder)

@@ -29,8 +29,8 @@ from bidsapp.dicom.archives import (
 from bidsapp.dicom.files import doubtful_files, files_below
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, Values, begins_like_dicom, read_headers
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat, read_nifti_or_ecat
 from bidsapp.dicom.series import SAME_PLACE_MM, Series, numbers_of
-from bidsapp.dicom.volumes import is_volume, read_volume
 from bidsapp.errors import BadDataError, NoInputError, WorkerLostError
 from bidsapp.execution.workers import workers
 from bidsapp.grouping import grouped
@@ -220,7 +220,7 @@ def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str
     for path in paths:
         try:
             with using_tracers(own):
-                headers = read_volume(path) if is_volume(path) else read_headers(path)
+                headers = read_nifti_or_ecat(path) if is_nifti_or_ecat(path) else read_headers(path)
             outcomes += [_shared(header, shared, pool) for header in headers] or [_unread(path)]
         except BadDataError as error:
             outcomes.append(str(error))
@@ -231,7 +231,7 @@ def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str
 
 def _unread(path: Path) -> str | None:
     """Sentence about an archive of a kind that is not read; None for other files."""
-    if is_volume(path) and begins_like_dicom(path):
+    if is_nifti_or_ecat(path) and begins_like_dicom(path):
         return worded("inventory", "other-name", path=path)
     return worded("inventory", "unread-archive", path=path) if is_unread_archive(path) else None
 

@@ -18,6 +18,7 @@ from bidsapp.data.tracers import half_lives_s
 from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, clock_of, zone_of_series
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, shared_number, tag_name
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.dicom.remarks import NOTE, TIMES
 from bidsapp.dicom.scan_times import (
     CLOCKS_DISAGREE,
@@ -29,7 +30,6 @@ from bidsapp.dicom.scan_times import (
     TimeModel,
 )
 from bidsapp.dicom.series import Series, snapped
-from bidsapp.dicom.volumes import is_volume
 from bidsapp.grouping import grouped
 
 MOMENT_TAGS = (
@@ -323,7 +323,7 @@ def scan_clock(
         half_life_s=half_life(header),
         in_suv=header.text("Units").upper() in tables()["suv_units"]["names"],
         remarks=tuple(remarks),
-        zeros_removed=not is_volume(header.path),  # TimeZero of a sidecar may be midnight
+        zeros_removed=not is_nifti_or_ecat(header.path),  # TimeZero of a sidecar may be midnight
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bidsapp.data.sentences import refused
 from bidsapp.dicom.header import Header
-from bidsapp.dicom.volumes import is_volume
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.errors import BadDataError
 
 SeriesKey = tuple[str, int]
@@ -124,7 +124,7 @@ class Series:
         for keyword, length in (("PixelSpacing", 2), ("Rows", 1), ("Columns", 1)):
             if min(self.header.required(keyword, length)) <= 0:
                 raise self.header.error(keyword, f"is '{self.header.shown(keyword)}'; correct it")
-        if self.header.text("Modality") == "MR" or is_volume(self.header.path):
+        if self.header.text("Modality") == "MR" or is_nifti_or_ecat(self.header.path):
             return
         for image in self.images:  # PS3.3 C.8.9.4: what makes activity of the stored numbers
             if image.required("RescaleSlope", 1)[0] <= 0:

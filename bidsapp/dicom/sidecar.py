@@ -21,9 +21,9 @@ from bidsapp.data.sentences import refused, worded, worded_flag
 from bidsapp.data.tracers import Tracer, half_lives_s
 from bidsapp.dicom.habits import tables
 from bidsapp.dicom.header import Header, tag_name
+from bidsapp.dicom.nifti_ecat import in_words_of
 from bidsapp.dicom.pet_frames import half_life
 from bidsapp.dicom.scan_times import STATED, ScanClock, TimeModel
-from bidsapp.dicom.volumes import in_words_of
 from bidsapp.dicom.words import known_words
 from bidsapp.errors import BadDataError
 

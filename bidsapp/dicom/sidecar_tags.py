@@ -1,7 +1,7 @@
 """What the sidecar of a NIfTI image says, in the tags of DICOM.
 
 Three generations of dcm2niix and PET-BIDS call things differently and count from different zeros:
-``[volumes]`` of ``tables.toml`` has the names, this module the times.
+``[nifti_ecat]`` of ``tables.toml`` has the names, this module the times.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def nifti_tags(
     -------
     (Values, list of Values, tuple of Flag)
     """
-    table = tables()["volumes"]
+    table = tables()["nifti_ecat"]
     name = nifti_stem(path)
     sidecar, doubts = _as_bids_counts(sidecar, n_frames)
     tags: Values = {"SeriesDescription": (name,), FILE_NAME: (name,)}
@@ -219,7 +219,7 @@ def _dose(sidecar: Mapping[str, Any]) -> Values:
     if dose is None:
         return {}
     unit = str(sidecar.get("InjectedRadioactivityUnits", "Bq")).lower()
-    factor = tables()["volumes"]["dose_units"].get(unit, 1.0) if dose < _MAX_DOSE_MBQ else 1.0
+    factor = tables()["nifti_ecat"]["dose_units"].get(unit, 1.0) if dose < _MAX_DOSE_MBQ else 1.0
     return {"RadionuclideTotalDose": (f"{dose * factor:.9g}",)}
 
 

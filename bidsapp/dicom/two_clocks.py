@@ -20,10 +20,10 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import refused, worded_flag
 from bidsapp.dicom.clocks import IMAGE_CLOCK, WallClock, zone_of_series, zones_apart
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.nifti_ecat import is_nifti_or_ecat
 from bidsapp.dicom.pet_frames import MOMENT_TAGS
 from bidsapp.dicom.scan_times import CLOCKS_DISAGREE, NOTED_S, SECOND
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.volumes import is_volume
 
 _DAY, _MIDNIGHT = timedelta(days=1), timedelta(0)
 _NEIGHBOURS = timedelta(hours=2)
@@ -50,7 +50,7 @@ def with_one_clock(series: Series, stated: StatedTimes) -> Series:
         Both tell frames apart, lie further apart than clocks do, and the series begins with
         neither or with both.
     """
-    if is_volume(series.header.path) or series.header.frame is not None:
+    if is_nifti_or_ecat(series.header.path) or series.header.frame is not None:
         return series
     series = _over_midnight(series)
     images = series.images

@@ -97,7 +97,7 @@ def test_every_key_that_is_read_is_known():
             text = path.read_text()
             read |= set(re.findall(r'sidecar(?:\.get\(|\[)"([A-Z]\w+)"', text))
             read |= set(re.findall(r'field\.(?:number|numbers|text|boolean)\("([A-Z]\w+)"', text))
-    volumes = tables()["volumes"]
+    volumes = tables()["nifti_ecat"]
     read |= {*volumes["tags"], *volumes["milliseconds"]}
     known = in_right_case({key.upper(): 1 for key in read - {"CentiPET"}}, SIDE)
     assert known.keys() == read | {"CentiPET"}

@@ -22,10 +22,10 @@ from raw_sidecar import PET_SIDECAR
 from bidsapp.dicom.convert import ConversionReport
 from bidsapp.dicom.ecat import ecat_tags
 from bidsapp.dicom.header import Header
+from bidsapp.dicom.nifti_ecat import read_nifti_or_ecat
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
 from bidsapp.dicom.sidecar import dose_bq
-from bidsapp.dicom.volumes import read_volume
 from bidsapp.errors import BadDataError
 
 
@@ -143,7 +143,7 @@ def sidecar_times(folder: Path, content: dict[str, Any], *stated: datetime) -> T
     image = nib.Nifti1Image(np.zeros((2, 2, 2, 2), np.float32), np.eye(4))
     nib.save(image, folder / "a.nii")
     (folder / "a.json").write_text(json.dumps(content))
-    return times_of(Series("1", 0, tuple(read_volume(folder / "a.nii"))), *stated)
+    return times_of(Series("1", 0, tuple(read_nifti_or_ecat(folder / "a.nii"))), *stated)
 
 
 SIDECAR = {"Modality": "PT", "RadionuclideHalfLife": 6586.2, **PET_SIDECAR}

@@ -20,10 +20,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from bidsapp.dicom.convert import convert
+from bidsapp.dicom.decision_table import format_table
 from bidsapp.dicom.header import Header, read_headers
 from bidsapp.dicom.scrub import Scrubber, without_file_name
 from bidsapp.dicom.sidecar_tags import lenient_json
-from bidsapp.dicom.table import format_table
 from bidsapp.dicom.words import known_words
 from bidsapp.settings import DicomInput
 

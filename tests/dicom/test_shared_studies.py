@@ -16,7 +16,7 @@ import pydicom
 import pytest
 
 from bidsapp.dicom.convert import ConversionReport, convert
-from bidsapp.dicom.table import format_table
+from bidsapp.dicom.decision_table import format_table
 from bidsapp.settings import DicomInput
 
 pytestmark = pytest.mark.slow

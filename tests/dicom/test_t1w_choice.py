@@ -17,8 +17,8 @@ from pydicom.sequence import Sequence
 from bidsapp.bids.layout import read_dataset
 from bidsapp.bids.planning import make_plan
 from bidsapp.dicom.classify import Agent, contrast_agent
+from bidsapp.dicom.decision_table import DecisionRow
 from bidsapp.dicom.header import Header, headers_of
-from bidsapp.dicom.table import DecisionRow
 from bidsapp.settings import Filters, Processing
 
 SMALL = Mr(spacing=20.0, shape=(6, 6), step=3.0, positions=tuple(range(35)))

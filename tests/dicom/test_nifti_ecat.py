@@ -30,9 +30,9 @@ from whole_app import validator_errors
 from bidsapp.data.tracers import Tracer, using_tracers
 from bidsapp.dicom import inventory as reading
 from bidsapp.dicom.inventory import take_inventory
+from bidsapp.dicom.nifti_ecat import load_image, read_nifti_or_ecat
 from bidsapp.dicom.scan_times import TimeModel
 from bidsapp.dicom.series import Series
-from bidsapp.dicom.volumes import load_image, read_volume
 
 FINE = Mr(shape=(60, 56), spacing=3.0)  # dcm2niix turns its axes, so all must have slices enough
 
@@ -334,7 +334,8 @@ def test_a_sidecar_without_modality_tells_it_by_its_keys_and_names(
 ) -> None:
     nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4)), tmp_path / "a.nii")
     (tmp_path / "a.json").write_text(json.dumps(sidecar))
-    assert {header.text("Modality") for header in read_volume(tmp_path / "a.nii")} == {modality}
+    headers = read_nifti_or_ecat(tmp_path / "a.nii")
+    assert {header.text("Modality") for header in headers} == {modality}
 
 
 def test_the_equalised_image_is_used_where_slices_are_missing(tmp_path: Path) -> None:
@@ -388,7 +389,7 @@ def test_times_of_any_sidecar(
 
 
 def volume_times(path: Path) -> TimeModel:
-    return times_of(Series("1", 0, tuple(read_volume(path))))
+    return times_of(Series("1", 0, tuple(read_nifti_or_ecat(path))))
 
 
 # ---------------------------------------------------------------------------------------- ECAT

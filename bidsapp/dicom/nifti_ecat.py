@@ -32,7 +32,7 @@ SMALLEST_VOXEL_MM3 = 1e-6
 _HASHED = 2**20  # bytes of an image that tell it from others
 
 
-def is_volume(path: Path) -> bool:
+def is_nifti_or_ecat(path: Path) -> bool:
     """Tell by its name whether a file is an image this module reads.
 
     Parameters
@@ -50,7 +50,7 @@ def _is_ecat(path: Path) -> bool:
     return path.suffix.lower() == ".v"
 
 
-def read_volume(path: Path) -> list[Header]:
+def read_nifti_or_ecat(path: Path) -> list[Header]:
     """Read the metadata of a NIfTI or ECAT image, without its voxels.
 
     Parameters
@@ -91,10 +91,10 @@ def in_words_of(path: Path, text: str) -> str:
     -------
     str
     """
-    if not is_volume(path):
+    if not is_nifti_or_ecat(path):
         return text
-    names = {keyword: key for key, keyword in tables()["volumes"]["tags"].items()}
-    names |= tables()["volumes"]["words"]
+    names = {keyword: key for key, keyword in tables()["nifti_ecat"]["tags"].items()}
+    names |= tables()["nifti_ecat"]["words"]
     return re.sub(r"\(\w{4},\w{4}\) (\w+)", lambda tag: str(names.get(tag[1], tag[1])), text)
 
 
@@ -139,7 +139,7 @@ def _load(path: Path, kind: Any) -> Any:
         return kind.from_filename(path)
     except Exception as error:  # nibabel and gzip raise many classes on broken files
         raise refused(
-            "volumes", "unreadable", path=path, kind=kind.__name__, error=type(error).__name__
+            "nifti-ecat", "unreadable", path=path, kind=kind.__name__, error=type(error).__name__
         ) from error
 
 
