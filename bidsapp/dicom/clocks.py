@@ -26,7 +26,6 @@ _SAME_EVENT = timedelta(minutes=1)  # two tags of one event, clocks rounded
 _SAME_HOUR = timedelta(minutes=15)
 _ACQUIRED, _INJECTED = "AcquisitionDateTime", "RadiopharmaceuticalStartDateTime"
 
-Remarks = dict[Flag, None]  # in the order in which they came up, each once
 _Read = TypeVar("_Read")
 
 Beginning = tuple[datetime, timedelta | None]
@@ -40,11 +39,11 @@ class WallClock:
     Attributes
     ----------
     zone : offset from UTC; None: that of each image, and without one, that of the tag itself
-    remarks : receives one for every tag that could not be read
+    remarks : receives one for every tag that could not be read, each once
     """
 
     zone: timedelta | None = None
-    remarks: Remarks | None = None
+    remarks: dict[Flag, None] | None = None
 
     def acquired(self, image: Header) -> datetime | None:
         """Start of acquisition of an image by its own tags, None when no tag gives the time.

@@ -2,8 +2,8 @@
 
 A remark is a `Flag`: a code, and a sentence of ``flags.toml``.  `Header`, `TimeModel`, the scans of
 `bidsapp.dicom.sessions` and `ConvertedImage` carry theirs in a field ``remarks``, in the order in
-which they came up.  The decision table has the sentences of all, and so has the sidecar; its flags,
-which go into the record of the scan, are those of the remarks that no code exempts.
+which they came up.  The decision table has the sentences of all, and so has the sidecar; the flags
+of the sidecar, which go into the record of the scan, are all but notes and a missing T1w.
 """
 
 from __future__ import annotations

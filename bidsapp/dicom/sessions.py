@@ -32,7 +32,7 @@ _ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class _Scan:
+class WantedScan:
     """A series that is wanted, with what its name and its conversion rest on.
 
     Attributes
@@ -49,12 +49,21 @@ class _Scan:
     remarks: tuple[Flag, ...]
 
     def with_remarks(self, *remarks: Flag) -> Self:
-        """Return it with more remarks."""
+        """Return it with more remarks.
+
+        Parameters
+        ----------
+        *remarks : to add
+
+        Returns
+        -------
+        Self
+        """
         return replace(self, remarks=(*self.remarks, *remarks))
 
 
 @dataclass(frozen=True)
-class PetScan(_Scan):
+class PetScan(WantedScan):
     """A PET series.
 
     Attributes
@@ -88,7 +97,7 @@ class PetScan(_Scan):
 
 
 @dataclass(frozen=True)
-class T1wScan(_Scan):
+class T1wScan(WantedScan):
     """A T1w series, of one frame.
 
     Attributes
