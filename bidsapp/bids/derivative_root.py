@@ -176,14 +176,17 @@ def replaced_results(output_dir: Path, bids_dir: Path, people: Collection[str]) 
     if not is_other:
         return []
     labels = some(f"sub-{label}" for label in common)
-    earlier = Path(os.path.normpath(earlier))
-    return [worded("dataset", "replaced", output_dir=output_dir, labels=labels, earlier=earlier)]
+    where = {"output_dir": output_dir, "earlier": earlier.resolve()}
+    return [worded("dataset", "replaced", labels=labels, **where)]
 
 
 def _source(output_dir: Path, bids_dir: Path) -> dict[str, Any]:
-    """Where the raw data are: relative, so that a folder moved with its raw data stays right."""
+    """Where the raw data are: relative, so that a folder moved with its raw data stays right.
+
+    Of the folders behind symbolic links: what follows ``..`` is looked for beside those.
+    """
     raw = known_object(bids_dir / "dataset_description.json")
-    relative = Path(os.path.relpath(bids_dir, output_dir)).as_posix()
+    relative = Path(os.path.relpath(bids_dir.resolve(), output_dir.resolve())).as_posix()
     link = {"DatasetLinks": {"raw": relative}, "SourceDatasets": [{"URL": relative}]}
     if isinstance(doi := raw.get("DatasetDOI"), str):
         link["SourceDatasets"] = [{"DOI": doi}]

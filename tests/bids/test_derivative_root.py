@@ -120,6 +120,19 @@ def test_description(derivatives, raw):
     assert str(raw.root) not in (derivatives / "dataset_description.json").read_text()
 
 
+def test_the_raw_dataset_is_found_from_an_output_folder_behind_a_link(raw, tmp_path):
+    """The system looks for what follows ``..`` beside the folder, not beside the link."""
+    scratch, home = tmp_path / "scratch/of/somebody", tmp_path / "home"
+    scratch.mkdir(parents=True)
+    home.mkdir()
+    (home / "out").symlink_to(scratch)
+    (home / "study").symlink_to(raw.root)
+    write_root_files(home / "out", home / "study")
+    content = json.loads((scratch / "dataset_description.json").read_text())
+    assert (scratch / content["DatasetLinks"]["raw"]).samefile(raw.root)
+    assert (scratch / content["SourceDatasets"][0]["URL"]).samefile(raw.root)
+
+
 @pytest.mark.parametrize(
     ("authors", "expected"), [(["A", "B"], ["A", "B"]), ("A", None), ([], None), ([1], None)]
 )
