@@ -164,8 +164,6 @@ def _study(
     """Curves of all regions beside that of the reference region, and the frames of the study."""
     start, end = stored["frame_start_s"], stored["frame_end_s"]
     curves = np.concatenate([stored[atlas.name] for atlas in chosen_atlases(processing)])
-    head = np.array([np.nanmean(frame, dtype=np.float64) for frame in frames])
-    weights = frame_weights(start, end, head, stored["decay_factor"])
     used = frames_until(end, processing.t_end_min)
     named = {region.name: region for region in chosen_references(processing)}
     region = placed_reference(named[processing.kinetics_reference], space)
@@ -179,8 +177,10 @@ def _study(
         )
     if (refusal := dynamic_refusal(start[used], end[used], dynamic_rule())) is not None:
         raise BadDataError(f"without the frames that do not show the reference region, {refusal}")
-    study = KineticStudy.of(start[used], end[used], curves[:, used], reference[used], weights[used])
-    return study, frames[used]
+    start, end, seen = start[used], end[used], frames[used]
+    head = np.array([np.nanmean(frame, dtype=np.float64) for frame in seen])
+    weights = frame_weights(start, end, head, stored["decay_factor"][used])
+    return KineticStudy.of(start, end, curves[:, used], reference[used], weights), seen
 
 
 def _maps(study: KineticStudy, frames: NDArray[np.float32], fits: Fits) -> dict[str, Volume]:

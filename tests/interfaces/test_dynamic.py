@@ -299,6 +299,17 @@ def test_a_frame_that_shows_little_of_the_reference_region_is_a_break(tmp_path):
     assert [flag.code for flag in found.record.flags] == ["kinetics-gap"]
 
 
+def test_a_frame_without_any_measurement_is_a_break(tmp_path):
+    stored = _stored(tmp_path)
+    frames = np.load(stored["frames"])
+    frames[20] = np.nan
+    np.save(stored["frames"], frames)
+    kinetics = _fit(tmp_path, stored).record.kinetics
+    assert len(kinetics.gaps_min) == 1
+    for model in kinetics.models.values():
+        assert model["DVR"] == pytest.approx(1.8, rel=0.005)
+
+
 def test_frames_out_of_order_are_fitted_in_the_order_of_time(tmp_path, fitted):
     stored = _stored(tmp_path)
     order = np.roll(np.arange(30), 7)
