@@ -11,7 +11,8 @@ from bidsapp.core.kinetics.curves import Curve, Float64, Timeline, bridged
 from bidsapp.errors import BadDataError
 
 _ROUNDING_S = 1.0  # a frame may end that much after the time limit
-_LEAST_SHARE = 0.1  # of the frames before: with less, a frame was lost; of the peak: arrived
+# Of the frames before: with less, a frame was lost. Of the peak: with more, the tracer has arrived.
+_LEAST_SHARE = 0.1
 
 PARAMETERS = ("R1", "k2", "k2_prime", "BPND", "DVR")
 
@@ -63,7 +64,8 @@ class KineticStudy:
         Raises
         ------
         BadDataError
-            The frame times contradict each other, or the reference curve is not positive.
+            The frame times contradict each other or the injection, or the reference curve is not
+            positive.
         """
         used = frames_until(frame_end_s, t_end_min)
         timeline = Timeline.of(np.asarray(frame_start_s)[used], np.asarray(frame_end_s)[used])
@@ -72,6 +74,12 @@ class KineticStudy:
             raise BadDataError(
                 "the curve of the reference region contains no activity in some frame; check "
                 "whether the field of view covers that region throughout, or choose another one"
+            )
+        before = np.asarray(frame_end_s)[used] <= 0
+        if values[before].max(initial=0.0) > _LEAST_SHARE * values.max():
+            raise BadDataError(
+                "frames before the injection contain activity, so InjectionStart or "
+                "FrameTimesStart is wrong, and with it the uptake window; correct the sidecar"
             )
         kept = np.asarray(weights, dtype=np.float64)[used]
         rows = np.atleast_2d(np.asarray(target, dtype=np.float64))[:, used]

@@ -193,6 +193,10 @@ def test_a_scan_that_starts_before_the_injection():
     made = tissues(R1, BPND, frames=schedule((-2.0, [60, 60, *FULL])))
     fits = fit_models(_study(made), tuple(KineticModel), t_star_min=T_STAR)
     np.testing.assert_allclose(_dvr(fits), np.tile(made.DVR, (5, 1)), rtol=1e-3)
+    weights = np.ones(len(made.start_s))
+    late = made.start_s - 300, made.end_s - 300  # as if the injection were 5 min later
+    with pytest.raises(BadDataError, match="before the injection contain activity"):
+        KineticStudy.of(*late, made.target, made.reference, weights)
 
 
 @pytest.mark.parametrize("delay", [0.15, 0.8, 1.33, 2.1])
