@@ -125,6 +125,7 @@ def test_the_tightest_of_nested_groups_counts(large_machine, control_group):
         ({"SLURM_MEM_PER_NODE": "0"}, 16, 64),  # --mem=0: all of the node
         ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_ON_NODE": "4"}, 4, 8),
         ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_PER_TASK": "2"}, 2, 4),
+        ({"SLURM_MEM_PER_CPU": "2048"}, 16, 2),  # of one, as nothing says how many
         ({"SLURM_CPUS_PER_TASK": "many", "SLURM_MEM_PER_NODE": ""}, 16, 64),
     ],
 )

@@ -30,6 +30,8 @@ def test_clean_workdir_forgets_the_participants_of_the_run_in_every_version(sett
         own = [keep(folder, version, "01") for version in ("1-a", "2-b")]
         other = keep(folder, "1-a", "02")
         assert kept_bytes(folder, ["01"]) >= sum(path.stat().st_size for path in own)
+    with work_folder(settings(), ["01"]):
+        assert all(path.exists() for path in own)
     with work_folder(settings(clean_workdir=True), ["01"]) as again:
         assert again == folder
         assert not any(path.exists() for path in own) and other.exists()
