@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bidsapp.core.anatomy.intensity_model import IntensityModel
@@ -30,9 +31,18 @@ def test_every_tissue_has_its_curve_and_its_name():
 
 
 def test_the_curves_hold_as_many_voxels_as_the_bars():
-    top = intensity_histogram(CONTENT)
-    taller = intensity_histogram(replace(CONTENT, counts=tuple(7 * n for n in CONTENT.counts)))
-    assert top.drawing == taller.drawing  # the same shape, on an axis without numbers
+    """The bars of a Gaussian are as high as its curve."""
+    middles = np.arange(1.0, 100, 2)
+    counts = 2e5 * np.exp(-0.5 * ((middles - 51) / 10) ** 2) / (10 * np.sqrt(2 * np.pi))
+    svg = intensity_histogram(
+        replace(CONTENT, counts=tuple(np.rint(counts).astype(int).tolist()), tissue=("GM",),
+                mean=(51.0,), sd=(10.0,), share=(1.0,))
+    ).standalone()  # fmt: skip
+    bars, whole, grey = (
+        min(float(y) for y in re.findall(r"[\d.]+ ([\d.]+)", outline))
+        for outline in re.findall(r' d="M([^"]+)"', svg)
+    )
+    assert whole == grey == pytest.approx(bars, abs=0.2) and bars < 30
 
 
 @pytest.mark.parametrize("spoilt", [{"counts": ()}, {"mean": (1.0,)}, {"share": ()}, {"high": 0.0}])
