@@ -89,6 +89,12 @@ def test_options_are_told_and_cited(options, words, cited):
     assert cited is None or any(item.full.startswith(cited) for item in methods.references)
 
 
+def test_frames_are_aligned_unless_a_run_leaves_it():
+    runs = (Processing(), Processing(motion_correction=False))
+    told = ["aligned rigidly with each other" in boilerplate(run).as_markdown() for run in runs]
+    assert told == [True, False]
+
+
 def test_a_part_without_t1w_is_told_apart(tmp_path):
     write(tmp_path, finished_record(SCAN), SCAN)
     other = {"sub": "01", "trc": "PIB"}
@@ -114,9 +120,12 @@ def test_records_speak_for_themselves(tmp_path):
     write(tmp_path, finished_record(failed) | {"status": "failed"}, failed)
     text = describe_records(find_records(tmp_path)).as_markdown()
     assert "CentiPET 0.0.7" in text
-    assert "CL = 150 × SUVR + 3 (Nobody 1999)" in text and "* Nobody 1999, J doi:10.1/x" in text
+    assert "by published equations, [18F]florbetaben: CL = 150 × SUVR + 3 (Nobody 1999)" in text
+    assert "* Nobody 1999, J doi:10.1/x" in text
     assert "PiB" not in text
     assert "linear combination" not in text
+    write(tmp_path, content | {"equation": equation | {"doi": ""}}, SCAN)
+    assert "by the equations, " in describe_records(find_records(tmp_path)).as_markdown()
 
 
 def test_tau_is_told_with_windows_and_scales_and_makes_no_centiloid(tmp_path):
