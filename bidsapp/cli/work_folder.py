@@ -8,12 +8,13 @@ what goes into it has changed.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from bidsapp.errors import BusyError, cannot_write
+from bidsapp.errors import BusyError, UsageError, cannot_write
 from bidsapp.io.locks import holding
 from bidsapp.settings import Settings
 from bidsapp.workflows.participant import ROOT
@@ -40,11 +41,19 @@ def work_folder(settings: Settings, people: Collection[str]) -> Iterator[Path]:
 
     Raises
     ------
+    UsageError
+        nipype does not work in the folder.
     CannotCreateError, StorageError
         The folder cannot be made or written.
     BusyError
         Another run is at work on one of the participants.
     """
+    work_dir = str(settings.work_dir)
+    if glob.escape(work_dir) != work_dir:
+        raise UsageError(
+            f"{work_dir}: the path contains *, ? or [, where nipype does not find its own files; "
+            f"{_REMEDY}"
+        )
     pair = f"{settings.bids_dir}\0{settings.output_dir}".encode(errors="surrogateescape")
     folder = settings.work_dir / hashlib.sha256(pair).hexdigest()[:8]
     with contextlib.ExitStack() as stack:

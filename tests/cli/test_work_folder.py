@@ -4,7 +4,7 @@ import json
 import pytest
 
 from bidsapp.cli.work_folder import kept_bytes, work_folder
-from bidsapp.errors import BusyError, CannotCreateError, ExitCode, StorageError
+from bidsapp.errors import BusyError, CannotCreateError, ExitCode, StorageError, UsageError
 from bidsapp.settings import Level, Settings
 
 
@@ -43,6 +43,16 @@ def test_datasets_have_folders_of_their_own(settings, tmp_path):
         settings(output_dir=tmp_path / "other"), []
     ) as other:  # fmt: skip
         assert one != other
+
+
+@pytest.mark.parametrize("name", ["study [2024]", "work?", "*"])
+def test_a_folder_whose_files_nipype_would_not_find_is_refused(settings, tmp_path, name):
+    with (
+        pytest.raises(UsageError, match=r"contains \*, \? or \[.*--work-dir$"),
+        work_folder(settings(work_dir=tmp_path / name / "work"), ["01"]),
+    ):
+        pass
+    assert not (tmp_path / name).exists()
 
 
 def test_two_runs_of_one_participant_do_not_share_a_work_folder(settings):
