@@ -107,7 +107,8 @@ def mixed_effects(
     design = np.column_stack(
         [np.ones_like(y), t, *(np.asarray(column, np.float64) for column in fixed.values())]
     )
-    if np.linalg.matrix_rank(design / np.abs(design).max(axis=0)) < design.shape[1]:
+    largest = np.abs(design).max(axis=0)
+    if np.linalg.matrix_rank(design / np.where(largest > 0, largest, 1.0)) < design.shape[1]:
         raise BadDataError(
             f"the fixed effects {', '.join(names)} cannot be distinguished in these scans; leave "
             "one of them out"
@@ -145,7 +146,8 @@ def _fit(
     errors = np.sqrt(np.diag(np.linalg.inv(fit.information)) * fit.scale)
     covariance = least @ least.T * fit.scale
     sds = np.sqrt(np.diag(covariance))
-    is_zero = bool((sds < 1e-3 * math.sqrt(fit.scale)).any())
+    # in units of the scatter that they make among the scans, whatever years are counted in
+    is_zero = bool((sds / units < 1e-3 * math.sqrt(fit.scale)).any())
     correlation = float(covariance[0, 1] / sds.prod()) if slopes and not is_zero else None
     return MixedFit(
         terms=tuple(

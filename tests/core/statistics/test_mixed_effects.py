@@ -67,6 +67,17 @@ def test_slopes_that_do_not_differ_are_singular():
     assert fit.terms[1].se == pytest.approx(fit.residual_sd / np.sqrt(40 * 8))
 
 
+def test_the_unit_of_time_changes_nothing_else():
+    values, who, years, fixed = simulated(30, 3, 7)
+    in_years = mixed_effects(values, who, years, fixed, slopes=True)
+    seconds = 365.25 * 86400
+    fit = mixed_effects(values, who, years * seconds, fixed, slopes=True)
+    assert not in_years.singular and not fit.singular
+    assert fit.slope_sd * seconds == pytest.approx(in_years.slope_sd, rel=1e-4)
+    assert fit.correlation == pytest.approx(in_years.correlation, abs=1e-4)
+    assert fit.terms[1].se * seconds == pytest.approx(in_years.terms[1].se, rel=1e-4)
+
+
 def test_people_with_one_visit_add_no_freedom_to_the_change_per_year():
     values, who, years, _ = simulated(40, 3, 6)
     kept = (who < 10) | (years == 0)
@@ -102,6 +113,8 @@ def test_columns_that_say_the_same_are_refused():
     values, who, years, fixed = simulated(12, 3, 3)
     with pytest.raises(BadDataError, match="cannot be distinguished"):
         mixed_effects(values, who, years, fixed | {"again": 2 * fixed["age"]}, slopes=True)
+    with pytest.raises(BadDataError, match="cannot be distinguished"):  # nobody came again
+        mixed_effects(values, who, 0 * years, fixed, slopes=True)
 
 
 def test_too_few_people_are_refused():
