@@ -9,6 +9,7 @@ from bidsapp.bids.pet_metadata import (
     check_decay,
     clock_seconds,
     common_decay_factors,
+    missing_keys,
     read_timing,
     suv_factor,
 )
@@ -32,6 +33,18 @@ def test_times_count_from_the_injection_not_from_time_zero(pet_sidecar):
     assert one.frame_start_s == (5400, 6000)
     assert one.decay_reference_s == 5400
     assert one.injection_clock_s == 10 * 3600
+
+
+def test_on_another_clock_every_time_moves(pet_sidecar):
+    own_starts = read_timing(pet_sidecar, PET, 2).followed_by(
+        read_timing(pet_sidecar | {"ImageDecayCorrectionTime": 6000}, PET, 2)
+    )
+    moved = own_starts.shifted(90.0)
+    assert moved.frame_start_s == (5490, 6090) * 2 and moved.decay_reference_s == 5490
+    assert own_starts.frame_reference_s == (5400, 5400, 6000, 6000)
+    assert moved.frame_reference_s == (5490, 5490, 6090, 6090)
+    assert (own_starts.injection_clock_s, moved.injection_clock_s) == (36000, 35910)
+    assert moved.shifted(-90.0) == own_starts
 
 
 def test_injection_before_midnight(pet_sidecar):
@@ -255,6 +268,8 @@ def test_frames_with_pauses_stay_where_they_are(pet_sidecar):
 def test_one_frame_of_which_no_start_is_listed_begins_with_the_scan(pet_sidecar, nothing):
     sidecar = pet_sidecar | {"FrameTimesStart": nothing, "FrameDuration": 1200}
     assert read_timing(sidecar, PET, 1).frame_start_s == (5400,)
+    unlisted = {k: v for k, v in sidecar.items() if k != "FrameTimesStart"}
+    assert missing_keys(unlisted) == missing_keys(unlisted | {"FrameDuration": [1200]}) == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from bidsapp.core.grid.volume import Volume
 from bidsapp.data import mni_grid
 from bidsapp.data.atlases import atlas
 from bidsapp.report.lines import places
-from bidsapp.report.surface import projected
+from bidsapp.report.surface import _VIEWS, _mask, _seen, _shown, projected
 
 LEFT_OUTER, LEFT_INNER, RIGHT_INNER, RIGHT_OUTER, ABOVE, BELOW = range(6)
 
@@ -46,6 +46,13 @@ def test_front_and_back_left_and_right_are_where_the_letters_say(view, region, o
     picture = brightness(region)[view]
     columns = np.nonzero(picture > 100)[1]
     assert (columns.mean() < picture.shape[1] / 2) == on_the_left
+
+
+def test_what_is_seen_is_the_uptake_of_the_cortex_alone():
+    cortex = _shown(1.5 * _mask("LRB").astype(np.float32))  # nothing in white matter or outside
+    for view in _VIEWS:
+        uptake, light = _seen(view, cortex, 2.0)
+        np.testing.assert_allclose(uptake[light > 0], 1.5, rtol=1e-6)
 
 
 def test_a_brain_from_below_is_not_said_to_be_in_neurological_convention():
