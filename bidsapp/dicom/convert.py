@@ -199,10 +199,10 @@ def _done_before(known: Iterable[Flag], side: Path, scrub: Scrubber) -> tuple[Fl
     What is known of the series was judged anew: a T1w may have come since.
     """
     content = known_object(side)
-    told = {scrub(remark.message) for remark in (*known, WITHOUT_T1W)}
-    told |= {flag.message for flag in flags_of(content)}
+    judged_anew = {scrub(remark.message) for remark in (*known, WITHOUT_T1W)}
+    judged_anew |= {flag.message for flag in flags_of(content)}
     noted = map(str, own_notes(content).get("Remarks") or ())
-    return tuple(Flag(NOTE, text) for text in noted if text not in told)
+    return tuple(Flag(NOTE, text) for text in noted if text not in judged_anew)
 
 
 def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:

@@ -105,8 +105,8 @@ class Timeline:
         """Begin and end of every break between frames; pauses of a scanner are none."""
         begin, end = self.edges_min[self.frame], self.edges_min[self.frame + 1]
         length, pause = end - begin, begin[1:] - end[:-1]
-        told = pause > _PAUSE * np.minimum(length[:-1], length[1:])
-        return list(zip(end[:-1][told].tolist(), begin[1:][told].tolist(), strict=True))
+        is_break = pause > _PAUSE * np.minimum(length[:-1], length[1:])
+        return list(zip(end[:-1][is_break].tolist(), begin[1:][is_break].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,10 @@ MOST_TILTED = 6  # orientations that are also tried tilted
 PROMISING = 0.5  # of the best gain: with less an orientation does not become the best by a tilt
 PER_ROTATION = 2  # candidates of a rotation
 DISTINCT_MM = 25.0  # candidates of one rotation closer than this count as the same
-NO_BRAIN = "the PET shows no brain: its uptake is even, or too little of a head was measured"
+NO_BRAIN = (
+    "the PET shows no brain: its uptake is even, or too little of a head was measured; look at the "
+    "image, and check the voxel sizes of its header"
+)
 
 
 @dataclass(frozen=True)

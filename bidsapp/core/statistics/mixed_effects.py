@@ -38,7 +38,7 @@ class Term:
     estimate, se : float
     freedom : int
         Degrees of freedom: participants minus fixed effects, for the change per year those with
-        scans at times well apart, because the others tell nothing of it.
+        scans further apart than `_LEAST_SPAN`, because the others tell nothing of it.
     low, high : float
         95 % interval, by Student's t.
     """
@@ -253,14 +253,14 @@ def _least(deviance: Callable[[Float], float], units: Sequence[float]) -> Float 
     best = min(starts, key=lambda numbers: deviance(factor(numbers)))
     least = math.inf
     for _ in range(_RESTARTS):  # a simplex may collapse before the minimum
-        found = optimize.minimize(
+        simplex = optimize.minimize(
             lambda numbers: deviance(factor(numbers)), best, method="Nelder-Mead",
             options={
                 "initial_simplex": np.vstack([best, best + 0.5 * np.diag(np.abs(best) + 0.1)]),
                 "maxiter": 2000, "fatol": _TOLERANCE, "xatol": 1e-6 * max(np.abs(best).max(), 1.0),
             },
         )  # fmt: skip
-        if found.success and least - found.fun < _TOLERANCE:
-            return factor(found.x)
-        best, least = found.x, min(found.fun, least)
+        if simplex.success and least - simplex.fun < _TOLERANCE:
+            return factor(simplex.x)
+        best, least = simplex.x, min(simplex.fun, least)
     return None
