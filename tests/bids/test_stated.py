@@ -119,7 +119,9 @@ def test_an_impossible_moment_of_decay_correction_costs_this_scan_only(value: fl
 
 def test_a_clock_that_contradicts_the_frames_is_told() -> None:
     assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "11:30:01"})) == []
-    assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "12:30:00"})) == ["clocks"]
+    for acquired, side in (("12:30:00", "after"), ("10:30:00", "before")):
+        (flag,) = timing({**PET_SIDECAR, "AcquisitionTime": acquired}).findings
+        assert flag.code == "clocks" and f"3600 s {side}" in flag.message
     assert codes(timing({**PET_SIDECAR, "AcquisitionTime": "00:00:00"})) == []
 
 
