@@ -208,6 +208,25 @@ def test_two_images_of_the_same_are_refused(tmp_path):
         find_images(root, root / "c")
 
 
+def test_only_pets_on_one_grid_are_frames_of_one_scan(tmp_path):
+    pet = Pet(frames=((3000.0, 300.0),))
+    for name, role, series in (
+        ("t1w", "T1w", {"PiB/scans/4": pet, "MR/scans/12": Mr(), "MR/scans/13": Mr()}),
+        ("grid", "PIB", {
+            "PiB/scans/4": pet, "PiB/scans/5": replace(pet, step=12.0), "MR/scans/12": Mr(),
+        }),
+        ("dynamic", "PIB", {
+            "PiB/scans/4": Pet(frames=((3000.0, 300.0), (3300.0, 300.0))),
+            "PiB/scans/5": pet, "MR/scans/12": Mr(),
+        }),
+    ):  # fmt: skip
+        for folder, images in series.items():
+            kind, *scan = folder.split("/")
+            images.write(tmp_path / name / kind / f"P1_{kind}" / "/".join(scan) / "DICOM")
+        with pytest.raises(BadDataError, match=f"both claim to be the {role} of P1"):
+            find_images(tmp_path / name, tmp_path / name / "converted")
+
+
 def test_folders_without_images_are_told(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder, error in (("nowhere", NoInputError), ("empty", NoInputError)):

@@ -337,6 +337,11 @@ def test_a_group_table_gives_pairs(tmp_path):
     assert len(pairs) == 6 and pairs[0].other == {"wc": 1.0}
     people = with_published(read_people(table))
     assert len(people) == 6 and people[1].suvr["wc"] == 1.2
+    table.write_text("\n".join([lines[0], "sub-0\tPIB\tn/a\tn/a", *lines[1:]]) + "\n")
+    assert read_pairs(table) == pairs  # a failed scan is no second one
+    table.write_text("\n".join(line for line in lines if "PIB" not in line) + "\n")
+    with pytest.raises(BadDataError, match="no row has the tracer PiB"):
+        read_people(table)
 
 
 SAME = "id\ttracer\tpib_suvr_wc\tf18_suvr_wc\nA\tFBB\t1\t1\nB\tFBB\t2\t2\nC\tFBB\t3\t3\n"
