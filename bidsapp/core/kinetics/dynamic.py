@@ -45,6 +45,12 @@ def dynamic_refusal(start_s: ArrayLike, end_s: ArrayLike, rule: DynamicRule) -> 
         One sentence.
     """
     start, end = np.asarray(start_s, float) / 60, np.asarray(end_s, float) / 60
+    if end[-1] < rule.least_end_min - 1 / 60:
+        return (
+            f"the last frame ends {end[-1]:.1f} min after injection, earlier than "
+            f"{rule.least_end_min:g} min"
+        )
+    start, end = start[end > 0], end[end > 0]  # earlier frames show no delivery
     if start[0] > rule.latest_start_min:
         return (
             f"the first frame starts {start[0]:.1f} min after injection, later than "
@@ -55,11 +61,6 @@ def dynamic_refusal(start_s: ArrayLike, end_s: ArrayLike, rule: DynamicRule) -> 
         return (
             f"{early} frames end within {rule.least_early_min:g} min of the injection, fewer than "
             f"{rule.least_early_frames}"
-        )
-    if end[-1] < rule.least_end_min - 1 / 60:
-        return (
-            f"the last frame ends {end[-1]:.1f} min after injection, earlier than "
-            f"{rule.least_end_min:g} min"
         )
     gap = float((start[1:] - end[:-1]).max(initial=0.0))
     if gap > rule.longest_gap_min:
