@@ -38,9 +38,14 @@ def main(out: Path) -> Path:
         x_title="Centiloid",
         y_title="standard deviation, CL",
     )
-    for words, kind in (("scanned again", Interval.RESCAN), ("with PiB", Interval.PIB)):
-        low, high = errors[10].interval(kind)
-        print(f"An SUVR of {suvrs[10]:.2f} is {values[10]:.1f} CL, {words} {low:.1f} to {high:.1f}")
+    for tracer in ("PIB", "FBB"):
+        scale = Pipeline(Processing(), tracer).scale()
+        equation = scale.equations["wc"]
+        suvr = (60 - equation.intercept) / equation.slope
+        error = propagate(suvr, equation, scale.error, noise=0.006)
+        for words, kind in (("scanned again", Interval.RESCAN), ("with PiB", Interval.PIB)):
+            low, high = error.interval(kind)
+            print(f"{tracer}: an SUVR of {suvr:.2f} is 60 CL, {words} {low:.1f} to {high:.1f}")
     return figure.save(out / "centiloid_interval.svg")
 
 

@@ -149,13 +149,14 @@ def controls(people: int) -> float:
 def main() -> None:
     """Print every table."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
-    print("tracer | no change at 80 CL: pairs beyond the limit | limit at 0 / 80 CL"
-          " | interval covers a change 10 to 40 | 10 to 90")  # fmt: skip
+    print("tracer | error of a change by the scale | no change at 80 CL: pairs beyond the limit"
+          " | limit at 0 / 80 CL | interval covers a change 10 to 40 | 10 to 90")  # fmt: skip
     for code in tracers():
         _, _, limit_0 = changes(code, 0.0, 0.0)
         _, beyond, limit_80 = changes(code, 80.0, 80.0)
         small, large = (changes(code, 10.0, after)[0] for after in (40.0, 90.0))
-        row(code, beyond, f"{limit_0:.1f} / {limit_80:.1f} CL", small, large)
+        scale = scale_sd(tracers()[code].equation, ERROR)
+        row(code, scale, beyond, f"{limit_0:.1f} / {limit_80:.1f} CL", small, large)
     print("slope of | interval covers the truth | errors 1.5 times as large as stated")
     for visits in (3, 4, 6):
         row(f"{visits} visits", slopes(visits, 1.0), slopes(visits, 1.5))

@@ -20,6 +20,17 @@ from test_pvc import PSFS, TRUTH, VOXEL, _parts, _pet, region_maps
 from bidsapp.core.regions.pvc import gtm, in_voxels, iterative_yang, rbv, region_values
 
 
+def gain(side_mm: float, fwhm_mm: float) -> float:
+    """How much noise grows in a cube within a large region."""
+    voxel_mm, n = 0.5, 72
+    cube = np.zeros((n, n, n), bool)
+    cube[(slice(0, round(side_mm / voxel_mm)),) * 3] = True
+    cube = np.roll(cube, n // 2 - round(side_mm / voxel_mm / 2), axis=(0, 1, 2))
+    regions = region_maps(np.stack([cube, ~cube]).astype(np.float32))
+    found = gtm(np.ones(cube.shape, np.float32), regions, np.full(3, fwhm_mm / voxel_mm))
+    return float(found.gain[0])
+
+
 def main() -> None:
     """Print errors in per cent: two ribbons of grey matter, white matter, a nucleus."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
@@ -40,6 +51,10 @@ def main() -> None:
             for name, values in found.items():
                 errors = " ".join(f"{100 * e:7.2f}" for e in values / TRUTH - 1)
                 print(f"  {name:12s}{errors}")
+    for fwhm_mm in (6.0, 8.0):
+        for side in (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0):
+            grows = gain(side, fwhm_mm)
+            print(f"FWHM {fwhm_mm:g} mm, a cube of {side} mm: noise grows {grows:.1f} times")
 
 
 if __name__ == "__main__":

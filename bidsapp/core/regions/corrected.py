@@ -27,7 +27,7 @@ COLUMNS = (
 )  # fmt: skip
 
 # Compartments in which noise grows by more are not determined: 10 % in a mean would be as much as
-# the value itself. Cubes in the cortex of a phantom whose side is less than 0.6 FWHM reach it.
+# the value itself. A cube within a large region reaches it below 0.64 FWHM (benchmarks/pvc.py).
 _MOST_GAIN = 10.0
 
 
