@@ -112,7 +112,7 @@ class StorageError(CentipetError):
 
 
 class WorkerLostError(CentipetError):
-    """A worker process vanished, most often killed for want of memory."""
+    """A worker process vanished, most often killed because memory ran out."""
 
     exit_code = ExitCode.TEMPORARY
 

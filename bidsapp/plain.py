@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 # What moves a cursor or colours a terminal (escape sequences begin with a control character), ends
-# a line, turns text round so that it reads as something else, or is no character at all.
+# a line, turns text round so that it reads as something else, or is not a character at all.
 _HARMFUL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]+"
 )

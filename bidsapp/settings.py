@@ -189,7 +189,7 @@ class Processing:
     tau_vois: Path | None = None  # --tau-vois, folder of the CenTauR volumes
     tau_calibration: Path | None = None  # --tau-calibration, lines to the SUVRs of the standard way
     dicom_metadata: Path | None = None  # --dicom-metadata of a BIDS dataset: stated times and doses
-    cutoff: tuple[float, ...] = ()  # --cutoff, CL; tell the probability to lie above
+    cutoff: tuple[float, ...] = ()  # --cutoff, CL; report the probability of lying above
     interval: Interval = Interval.RESCAN  # --interval, that bands and cut-offs are read by
     kinetics: tuple[KineticModel, ...] = tuple(KineticModel)  # --kinetics, for dynamic scans
     kinetics_reference: str = "wc"  # --kinetics-reference, one of the reference regions of the run
@@ -226,7 +226,7 @@ class Settings:
     database_dir: Path | None = None
     skip_bids_validation: bool = False
     clean_workdir: bool = False
-    dry_run: bool = False  # --dry-run for BIDS input: tell the plan and stop
+    dry_run: bool = False  # --dry-run for BIDS input: print the plan and stop
     stop_on_first_crash: bool = False
     reports_only: bool = False
     visual_read: bool = False  # images in one orientation and on one scale, besides
@@ -238,8 +238,8 @@ class Settings:
     @property
     def workers(self) -> int:
         """Processes of this machine, beside this one, that process participants; 0 for none."""
-        told = self.dry_run or self.reports_only or self.boilerplate_only
+        without_results = self.dry_run or self.reports_only or self.boilerplate_only
         converted = self.dicom is not None and (self.dicom.convert_only or self.dicom.dry_run)
         here = self.level is Level.PARTICIPANT and self.resources.plugin is None
         nprocs = self.resources.nprocs
-        return nprocs if here and nprocs > 1 and not told and not converted else 0
+        return nprocs if here and nprocs > 1 and not without_results and not converted else 0

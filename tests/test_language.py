@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -77,12 +78,36 @@ def sentences() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), line.strip()
 
 
+def explanations(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings of a file, and its comments, those of successive lines as one text."""
+    for node in nodes(path):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield getattr(node, "lineno", 1), ast.get_docstring(node) or ""
+    comments: dict[int, str] = {}
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                line = token.start[0]
+                comments[line] = f"{comments.pop(line - 1, '')} {token.string.lstrip('# ')}"
+    yield from comments.items()
+
+
 def unusual(text: str) -> list[str]:
     return [name for name, pattern in NO_ENGLISH.items() if re.search(pattern, text)]
 
 
 def test_messages_are_plain_english():
     unplain = [f"{where}: {text!r}" for where, text in sentences() if " " in text and unusual(text)]
+    assert unplain == []
+
+
+def test_docstrings_and_comments_are_plain_english():
+    unplain = [
+        f"{path.relative_to(ROOT)}:{line}: {text!r}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line, text in explanations(path)
+        if {*unusual(re.sub(r"\s+", " ", text))} - {"nobody, somebody"}  # of people they are right
+    ]
     assert unplain == []
 
 

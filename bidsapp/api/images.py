@@ -96,7 +96,7 @@ def segment(image: GivenImage) -> SegmentedHead:
     Raises
     ------
     CentipetError
-        It cannot be read, or holds no head.
+        It cannot be read, or contains no head.
     """
     volume = _volume(image)
     segmented = segment_head(volume)
@@ -125,7 +125,7 @@ def register(pet: GivenImage, head: SegmentedHead, *, method: str = "model") -> 
     Raises
     ------
     CentipetError
-        The PET cannot be read, or holds no brain.
+        The PET cannot be read, or contains no brain.
     """
     volume = _volume(pet)
     position_means, *_ = averaged(iter([volume]), [1.0], [np.eye(4)])

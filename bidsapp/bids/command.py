@@ -21,7 +21,7 @@ from bidsapp.settings import (
     StudyOptions,
 )
 
-# How options of the group level that are no list of labels are told; a file by what it holds.
+# How options of the group level that are not a list of labels are named; a file by what it holds.
 _GROUP_WORDS: dict[str, Callable[[Any], list[str]]] = {
     "bids_filters": lambda content: [json.dumps(content, sort_keys=True)],
     "controls": lambda pair: ["=".join(pair)],
@@ -37,7 +37,7 @@ _UNSAID = ("Centiloid", TEMPLATE_SPACE)
 def options(processing: Processing) -> list[str]:
     """Options, as typed, that differ from those of a run without any.
 
-    Files go by their names: where they lay is no part of a result, and what they held stands, as
+    Files go by their names: where they lay is not part of a result, and what they held stands, as
     SHA-256, among the parameters.
 
     Parameters

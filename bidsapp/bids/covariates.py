@@ -187,7 +187,7 @@ def weight_kg(value: Any) -> float | None:
 
 
 def _unit_kg(text: str) -> float:
-    """What one of a unit is in kg; 0 where it is no weight, or more than one unit or number."""
+    """What one of a unit is in kg; 0 where it is not a weight, or more than one unit or number."""
     words = re.findall("[a-z]+", text.lower())
     known = {kg for word in words for name, kg in _UNIT_KG.items() if re.fullmatch(name, word)}
     is_ratio = "per" in words or re.search(r"[/\d\u00b2\u00b3]", text)

@@ -1,7 +1,7 @@
 """Files at the root of a derivative dataset.
 
 Many processes may work on one output folder: every file is written whole (`bidsapp.io.nifti`) and
-says the same whoever writes it, so it does not matter who comes last.
+says the same whichever process writes it, so it does not matter who comes last.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def bidsignore() -> list[str]:
 def refuse_foreign(output_dir: Path) -> None:
     """Refuse a folder with another dataset, by its description or by files in the way of ours.
 
-    A description that is gone, or was left empty by a power failure, is no reason where other files
-    are ours: it is written anew.
+    A description that is gone, or was left empty by a power failure, does not matter where
+    other files are ours: it is written anew.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def refuse_foreign(output_dir: Path) -> None:
 def replaced_results(output_dir: Path, bids_dir: Path, people: Collection[str]) -> list[str]:
     """Sentence about results of another raw dataset that a run is going to replace; none without.
 
-    A dataset that was moved, or is mounted elsewhere, is no other one.
+    A dataset that was moved, or is mounted elsewhere, is the same one.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def _goes_on(first: Candidate, other: Candidate, dataset: RawDataset) -> bool:
 
 
 def _as_one(first: Candidate, pieces: Sequence[Candidate]) -> Candidate:
-    """One scan of several images; told where nothing but the dates says that it is one."""
+    """One scan of several images; flagged where nothing but the dates says that it is one."""
     timing = first.timing.followed_by(*(_shifted(first, piece) for piece in pieces))
     flags = tuple(dict.fromkeys(flag for part in (first, *pieces) for flag in part.flags))
     if first.timing.injection_clock_s is None:

@@ -42,7 +42,7 @@ from bidsapp.settings import Filters
 
 _LOG = logging.getLogger(__name__)
 
-# Folders without a T1w or a PET, and names that are no text: pybids stores names as UTF-8.
+# Folders without a T1w or a PET, and names that are not text: pybids stores names as UTF-8.
 _NEVER = (
     re.compile(r"^(/[^/]+){5}"),  # nothing of ours lies so deep, but links that go round in circles
     re.compile(r"^/(derivatives|sourcedata|code|stimuli|models|phenotype|logs?)(/|$)"),

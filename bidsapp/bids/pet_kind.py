@@ -1,6 +1,7 @@
 """Whether a PET image is an attenuation-corrected reconstruction, according to its texts.
 
-Without it the cortex reads too low against the cerebellum's depth, and nothing in the voxels tells.
+Without it the cortex reads too low against the cerebellum's depth, and nothing in the voxels shows
+it.
 """
 
 from __future__ import annotations

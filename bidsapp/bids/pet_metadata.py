@@ -1,7 +1,7 @@
 """PET sidecars: the times, units and names that quantification rests on, checked.
 
 Datasets arrive with sidecars of many hands.  What contradicts the standard but has one meaning is
-read in it and told (a `Flag`); what has several is refused.
+read in it and reported (a `Flag`); what has several is refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _USUAL_DOSE_MBQ = 20.0, 1200.0
 _ACTIVITY_UNITS = {"Bq": 1.0, "kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 _ACTIVITY_UNITS |= {"nCi": 37.0, "uCi": 3.7e4, "mCi": 3.7e7}
 _ACTIVITY_NAMES = {name.lower(): name for name in _ACTIVITY_UNITS}
-# What is no uptake above zero: binding, volumes of distribution, attenuation, scores.
+# What is not uptake above zero: binding, volumes of distribution, attenuation, scores.
 _NOT_UPTAKE = re.compile(
     r"bp([\W_]*(nd|p|f|t))?|dvr|v[\W_]*(t|nd|s)|k[\W_]*(1|i|2|3|4)|r[\W_]*1|hu|hounsfield.*|(1/|/|1)[cm]m"
     r"|[cm]m\^?[-\u2212\u207b](1|\u00b9)|z|z[\W_]*(scores?|values?)|cl|centiloids?|centaurz?|(m?l|[cm]m3)/([cm]m3|m?l).*"
@@ -255,7 +255,7 @@ def _frame_starts(
 ) -> tuple[tuple[float, ...], list[Flag]]:
     """Starts of the frames in s after TimeZero.
 
-    dcm2niix, and hands that follow it, count FrameTimesStart from the scan instead: that is told
+    dcm2niix, and hands that follow it, count FrameTimesStart from the scan instead: that is flagged
     by a first frame at 0 with a ScanStart elsewhere, and believed where AcquisitionTime lies
     ScanStart after TimeZero or dcm2niix signed the sidecar.
     """
@@ -561,7 +561,7 @@ def _dose_scale(unit: object) -> float | None:
 
 
 def _plausibility(sidecar: Mapping[str, Any]) -> list[Flag]:
-    """A dose that nobody injects, hardly anybody injects, or is no number or in no unit."""
+    """A dose that nobody or hardly anybody injects, or that is not a number in a known unit."""
     dose, stated = dose_mbq(sidecar), sidecar.get("InjectedRadioactivity")
     unit = sidecar.get("InjectedRadioactivityUnits")
     flags = []

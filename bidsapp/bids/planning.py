@@ -215,7 +215,7 @@ def _covariates(pet: RawImage, dataset: RawDataset) -> tuple[Flag, ...]:
 
 
 def _as_centipet_error(pet: RawImage, error: Exception) -> CentipetError:
-    """The error; a fault of ours costs this scan and no other, and is told as what it is."""
+    """The error; a fault of ours costs only this scan, and is reported as what it is."""
     if isinstance(error, CentipetError):
         return error
     _LOG.error("%s", pet.path, exc_info=error)

@@ -139,7 +139,7 @@ class RawDataset:
         Raises
         ------
         NoInputError, BadDataError
-            A sidecar that applies cannot be read; is no JSON object.
+            A sidecar that applies cannot be read; is not a JSON object.
         """
         content, name = dict(self._merged(image)), bids_stem(image.path)
         if "Tracer" in self.stated.selectors.get(name, {}):
@@ -295,7 +295,7 @@ class RawDataset:
         return self.stated.unused(names)
 
     def unmatched(self, filters: Filters) -> list[str]:
-        """Labels, but for participants, that none of the images has, a sentence each.
+        """Labels, except for participants, that none of the images has, a sentence each.
 
         Parameters
         ----------
@@ -465,7 +465,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises
     ------
     NoInputError, BadDataError
-        It cannot be read; it is no JSON object, or contradicts itself.
+        It cannot be read; it is not a JSON object, or contradicts itself.
     """
     try:
         content = parse_json(read_text(path), object_pairs_hook=_unambiguous)
@@ -536,5 +536,5 @@ def _has_tracer(pet: RawImage, wanted: tuple[str, ...], bids_dir: Path) -> bool:
         try:
             label = str(_merged_sidecar(pet, bids_dir).get("TracerName", ""))
         except CentipetError:
-            return True  # planning tells what is wrong with the sidecar
+            return True  # planning reports what is wrong with the sidecar
     return any(same_tracer(label, name) for name in wanted)

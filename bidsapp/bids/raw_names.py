@@ -1,6 +1,6 @@
 """Names and folders of raw images, and images with other names.
 
-Those are never used, and always told: a participant whose T1w has another name is none without.
+Those are never used, and always reported: a participant whose T1w has another name is none without.
 """
 
 from __future__ import annotations

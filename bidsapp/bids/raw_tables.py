@@ -1,7 +1,7 @@
 """Tables of a raw dataset: ``participants.tsv``, ``sessions.tsv``, ``scans.tsv``.
 
 They come out of spreadsheets. What can be read is read; what had to be guessed, or could not be
-read, is told.
+read, is reported.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[str]]:
     Raises
     ------
     NoInputError, BadDataError
-        It cannot be read; it is no text.
+        It cannot be read; it is not text.
     """
     try:
         text, problems = _decoded(read_bytes(path))

@@ -74,7 +74,7 @@ def write_manifest(
     output_dir : root of the derivative dataset, which names are relative to
     files : what was written; the manifest itself is left out
     inputs : records that it was made from, relative to ``output_dir``
-    **about : what else it tells
+    **about : what else it states
 
     Returns
     -------

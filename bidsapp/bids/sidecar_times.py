@@ -50,7 +50,7 @@ def without_text(sidecar: Sidecar) -> tuple[Sidecar, list[Flag]]:
     Returns
     -------
     (Sidecar, list of Flag)
-        The same sidecar where times and ``ImageDecayCorrected`` are no text, or another one.
+        The same sidecar where times and ``ImageDecayCorrected`` are not text, or another one.
     """
     changed: dict[str, Any] = {}
     for key in _COUNTED[0]:
@@ -231,9 +231,9 @@ def starts_by_moments(
 ) -> tuple[float, ...] | None:
     """Starts of frames from a time within each, as FrameReferenceTime of DICOM.
 
-    They are told by frames that touch by that moment and not as they stand, or of which the first
-    then begins with the scan.  Of a single frame only the mean of decay tells: its middle may well
-    be where an image from the end of a scan begins.
+    They are recognised by frames that touch by that moment and not as they stand, or of which the
+    first then begins with the scan.  Of a single frame only the mean of decay shows it: its middle
+    may well be where an image from the end of a scan begins.
 
     Parameters
     ----------
@@ -277,12 +277,12 @@ def decay_reference(
     Returns
     -------
     (float, list of Flag)
-        s after TimeZero, and what to tell.
+        s after TimeZero, and what to report.
 
     Raises
     ------
     BadDataError
-        It lies half a day from the injection, and is no time of day of scan or injection.
+        It lies half a day from the injection, and is not a time of day of scan or injection.
     """
     start, end = scan
     if injection_s - MAX_UPTAKE_S <= seconds <= end + _SOON_S:
@@ -298,7 +298,7 @@ def decay_reference(
 
 
 def clock_doubt(sidecar: Sidecar, first_frame_s: float) -> list[Flag]:
-    """Tell that the time of day of the scan is another than TimeZero and the frames say.
+    """Report that the time of day of the scan is another than TimeZero and the frames say.
 
     Parameters
     ----------

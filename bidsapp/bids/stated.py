@@ -344,7 +344,7 @@ def read_metadata(path: Path) -> Metadata:
     NoInputError
         It is missing or no JSON.
     BadDataError
-        A selector holds no object, a key is unknown, or a time or dose is none.
+        A selector does not hold an object, a key is unknown, or a time or dose is none.
     """
     try:
         content = parse_json(read_text(path))

@@ -67,7 +67,7 @@ def choose_t1w(pet: RawImage, dataset: RawDataset) -> tuple[RawImage | None, tup
     looks = _looks(candidates, dataset)
     best, *others = sorted(looks, key=lambda look: (look.rank, _plainness(look.image)))
     if others:
-        names = some((other.told(best) for other in others), _SHOWN)
+        names = some((other.described(best) for other in others), _SHOWN)
         flags.append(worded_flag("t1w-several", image=best.image.path.name, others=names))
     return best.image, (*flags, *best.flags(), *_far_away(pet, best.image, dataset))
 
@@ -121,7 +121,7 @@ class _Look:
     def rank(self) -> tuple[bool, ...]:
         return tuple(reason is not None for reason in self.against.values())
 
-    def told(self, best: _Look) -> str:
+    def described(self, best: _Look) -> str:
         """Name, and why another one was taken."""
         both = zip(self.against.values(), self.rank, best.rank, strict=True)
         reason = next((text for text, has, best_has in both if has and not best_has), None)
@@ -188,11 +188,11 @@ def _stripped(t1w: RawImage, sidecar: Mapping[str, Any]) -> str | None:
 
 
 def _grid_problem(path: Path) -> tuple[str | None, float | None]:
-    """Why a grid holds no head in three dimensions, and its longest voxel edge, mm."""
+    """Why a grid cannot hold a head in three dimensions, and its longest voxel edge, mm."""
     try:
         grid = read_grid(path)
     except NoInputError:
-        return None, None  # it may have to be fetched; told when it is used
+        return None, None  # it may have to be fetched; reported when it is used
     except BadDataError:
         return "its header is not that of a head", None
     edges = grid.voxel_size

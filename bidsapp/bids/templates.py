@@ -20,9 +20,9 @@ from bidsapp.data.sentences import worded_flag
 from bidsapp.errors import CentipetError
 from bidsapp.grouping import grouped
 
-# What the choice of one T1w per PET tells and the template makes untrue.
+# What the choice of one T1w per PET reports and the template makes untrue.
 _UNTRUE = ("t1w-other-session", "t1w-far")
-# What it tells of the image, which all scans on the template rest on.
+# What it reports of the image, which all scans on the template rest on.
 _OF_IMAGE = ("t1w-contrast-agent", "t1w-scout")
 
 
@@ -38,7 +38,7 @@ class TemplatePlan:
 def plan_templates(dataset: RawDataset) -> dict[str, TemplatePlan]:
     """Plan a template for every participant with T1ws of two or more sessions.
 
-    An image that is no T1w stays out of it.
+    An image that is not a T1w stays out of it.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def plan_templates(dataset: RawDataset) -> dict[str, TemplatePlan]:
     people = grouped((pet.participant, pet) for pet in dataset.every_pet)
     for label, own in sorted(people.items()):
         if dataset.is_filtered_out(label):
-            continue  # told of every scan
+            continue  # flagged at every scan
         chosen = {t1w: flags for t1w, flags in (choose_t1w(pet, dataset) for pet in own) if t1w}
         good, flags = [], []
         for t1w in sorted(chosen, key=lambda image: image.path):

@@ -45,7 +45,7 @@ def clock_seconds(text: object) -> float | None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell a finite number from text, truth values and infinities.
+    """Distinguish a finite number from text, truth values and infinities.
 
     Parameters
     ----------

@@ -115,9 +115,9 @@ def convert(path: Path, names: Sequence[str], column: str | None = None) -> Conv
     Raises
     ------
     UsageError
-        There is no such equation, two are for one tracer, or the column is not told.
+        There is no such equation, two are for one tracer, or the column is not stated.
     NoInputError, BadDataError
-        The table cannot be read; CentiPET made it; a cell holds no SUVR or another tracer.
+        The table cannot be read; CentiPET made it; a cell is not an SUVR or of another tracer.
     """
     lines = _by_tracer(names)
     rows = read_rows(path)

@@ -109,7 +109,7 @@ def read_people(path: Path) -> list[Person]:
     Raises
     ------
     BadDataError
-        A column is missing, a value is not a number, or a person stands twice.
+        A column is missing, a value is not a number, or a person appears twice.
     """
     rows = _renamed(read_rows(path), read_table("calibration")["public"]["pib"])
     tracer = _column(rows, "tracer")
@@ -167,7 +167,7 @@ def read_pairs(path: Path, tracer: str | None = None) -> list[Pair]:
     Parameters
     ----------
     path : of the table
-    tracer : code of the other tracer, where the table does not tell it
+    tracer : code of the other tracer, where the table does not state it
 
     Returns
     -------

@@ -164,8 +164,8 @@ def read_tau_pairs(path: Path) -> dict[Key, TauPairs]:
     Raises
     ------
     BadDataError
-        A column is missing or stands for two, a value is no SUVR, a tracer is none of tau, or a
-        person stands twice.
+        A column is missing or stands for two, a value is not an SUVR, a tracer is not one of tau,
+        or a person appears twice.
     """
     rows = read_rows(path)
     person, tracer = (needed(rows, key, path) for key in ("person", "tracer"))

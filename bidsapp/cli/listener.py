@@ -24,7 +24,7 @@ class _Listened:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write to whoever listens."""
+        """Write to all who listen."""
         self._try(lambda: self._stream.write(text))
         return len(text)
 
@@ -63,7 +63,7 @@ def listener_may_leave() -> Iterator[None]:
         if None in before:  # as Python has it for one that was closed
             nobody = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
         out, err = (nobody if stream is None else stream for stream in before)
-        if isinstance(out, TextIOWrapper):  # a letter that the locale lacks is no end, either
+        if isinstance(out, TextIOWrapper):  # a letter that the locale lacks does not end it, either
             with contextlib.suppress(OSError, ValueError):
                 out.reconfigure(errors="backslashreplace")
         sys.stdout = _Listened(out, "standard output")

@@ -38,7 +38,7 @@ def print_rows(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
-    for cells, style in rows:  # as text: what stands in brackets in a name is no colour
+    for cells, style in rows:  # as text: what stands in brackets in a name is not a colour
         table.add_row(*map(Text, cells), style=style)
     console = progress.console
     unlimited = console.options.update(max_width=10_000)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-# For what the log must have and the person is told in other ways, or need not be told.
+# For what the log must have and the user sees elsewhere, or need not see.
 RUN_LOG = logging.getLogger("bidsapp.run")
 
 _APP = "bidsapp"
@@ -115,7 +115,7 @@ class Progress:
     """
 
     def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
-        """Write to ``console``, by default standard output; ``verbose`` tells details as well."""
+        """Write to ``console``, by default standard output; ``verbose`` adds details."""
         from rich.console import Console
 
         # A terminal would break lines within words. Files and pipes get them whole, and as long as

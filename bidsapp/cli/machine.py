@@ -1,7 +1,7 @@
 """Resources of this process by affinity, control groups and SLURM.
 
 A container or a cluster job often owns two cores and 8 GB of a node of a hundred and a terabyte;
-whoever asks the kernel for the node's numbers is killed.
+a process that relies on the node's numbers is killed.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _level(settings: Settings, progress: Progress) -> int:
         for path in run_group(settings.output_dir, *given):
             if path.parent == settings.output_dir:  # figures need not be named one by one
                 progress.say(f"{path}")
-        unknown = unknown_people(settings.output_dir, settings.filters)  # told among the warnings
+        unknown = unknown_people(settings.output_dir, settings.filters)  # named among the warnings
         return ExitCode.SCAN_FAILED if unknown else ExitCode.OK
     from bidsapp.cli.participant import run_participant
 

@@ -33,7 +33,7 @@ def write_pages(settings: Settings, people: list[str], progress: Progress) -> li
     ----------
     settings : of the run
     people : labels without ``sub-``
-    progress : where it is told
+    progress : where it is reported
 
     Returns
     -------

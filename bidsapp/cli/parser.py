@@ -276,7 +276,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             value = option.check(option.flag, getattr(options, option.dest))
             kept[part][option.field] = value
     dicom = _dicom(options, level, kept["dicom"])
-    if dicom is not None:  # of the conversion then, whose plan is told
+    if dicom is not None:  # of the conversion then, whose plan is printed
         kept[""]["dry_run"] = False
         kept["processing"]["dicom_metadata"] = None
     return Settings(

@@ -65,7 +65,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     Parameters
     ----------
     settings : what to do
-    progress : where it is told
+    progress : where it is reported
 
     Returns
     -------
@@ -75,7 +75,7 @@ def run_participant(settings: Settings, progress: Progress) -> int:
     Raises
     ------
     CentipetError
-        Nothing can be done at all. What concerns one scan is told in its record instead.
+        Nothing can be done at all. What concerns one scan stands in its record instead.
     """
     keep_freed_memory()
     problems: list[str] = []
@@ -221,7 +221,7 @@ def _plan(
     try:
         dataset = read_dataset(bids_dir, settings.filters, database_dir=settings.database_dir)
     except NoMatchError as error:
-        if closed:  # and told
+        if closed:  # and reported
             raise NoInputError(f"{error}; {len(closed)} could not be read") from error
         raise
     if (stated := settings.processing.dicom_metadata) is not None:
@@ -396,7 +396,7 @@ def _refusals(works: Iterable[tuple[str, Callable[[], object]]]) -> dict[str, st
 
 
 def _write_tables(output_dir: Path, people: Collection[str], progress: Progress) -> set[str]:
-    """Write the tables of participants; tell and return for whom they cannot be written.
+    """Write the tables of participants; report and return for whom they cannot be written.
 
     Raises
     ------

@@ -171,7 +171,7 @@ def _rows(options: argparse.Namespace) -> list[PairRow]:
 
 
 def _found(options: argparse.Namespace) -> tuple[str, str | None, str]:
-    """PET and T1w in a folder, and a sentence about how they were found; everything is told."""
+    """PET and T1w in a folder, and a sentence about how they were found."""
     from bidsapp.dicom.bare_images import find_pair
 
     own = (Path(options.output_dir), Path(options.work_dir))

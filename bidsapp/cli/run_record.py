@@ -70,7 +70,7 @@ class RunRecord:
 
     def _write(self) -> None:
         if self._path is not None:
-            with suppress(StorageError):  # a full disk is told by what matters more
+            with suppress(StorageError):  # a full disk is reported by what matters more
                 write_json(self._path, self._content)
 
 

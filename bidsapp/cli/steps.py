@@ -122,7 +122,7 @@ def in_words(seconds: float | None) -> str:
 
 
 class Steps:
-    """Tells nodes as steps in words (``data/steps.toml``); counts how many are done."""
+    """Reports nodes as steps in words (``data/steps.toml``); counts how many are done."""
 
     def __init__(
         self,
@@ -137,11 +137,11 @@ class Steps:
         ----------
         subjects : whom a node is about, by the beginning of its name
         nodes : names of all
-        progress : where it is told
+        progress : where it is reported
         earlier_s : mean seconds by kind of step, of an earlier run
         """
         self._subjects = subjects
-        counted, brief = read_table("steps")["told"], read_table("steps")["brief"]
+        counted, brief = read_table("steps")["counted"], read_table("steps")["brief"]
         self._words: Mapping[str, tuple[str, float]] = counted | brief
         self._counted = counted.keys()
         usual_s = {kind: seconds for kind, (_, seconds) in self._words.items()}

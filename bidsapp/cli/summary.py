@@ -31,7 +31,7 @@ _STYLES = {Status.OK: None, Status.SKIPPED: "dim"}
 def print_summary(records: Sequence[ScanRecord], output_dir: Path, progress: Progress) -> None:
     """Print one line per scan: result, what to check, and its page.
 
-    The sentence of a failure was told when it happened and stands on the page.
+    The sentence of a failure was printed when it happened and stands on the page.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def _write_report(path: Path, findings: Findings) -> Path:
                 "Files": dict(sorted(findings.files.items())),
             }
             return write_json(path, content)
-        columns = ("path", "field", "told", "found", "sentence")
+        columns = ("path", "field", "stated", "found", "sentence")
         rows = [
             [getattr(difference, name) for name in columns] for difference in findings.differences
         ]

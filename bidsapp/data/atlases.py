@@ -348,7 +348,7 @@ def _erosion(eroded: Atlas) -> Iterator[str]:
 
 
 def _space(choice: AtlasFile) -> tuple[str, tuple[str, ...]]:
-    """Space that the option or the name of the file tells, and what was assumed."""
+    """Space that the option or the name of the file states, and what was assumed."""
     path, space = choice.image, choice.space or named_space(choice.image)
     if space is None:
         return TEMPLATE_SPACE, (worded("atlas", "no-space", path=path, space=TEMPLATE_SPACE),)
@@ -366,7 +366,7 @@ def _checked(image: Volume, path: Path) -> Volume:
 
 
 def _share_of_fractions(values: NDArray[np.floating]) -> float:
-    """Part of the non-zero voxels that hold no whole number."""
+    """Part of the non-zero voxels that hold another than a whole number."""
     inside = values[values != 0]
     return float((np.abs(inside - np.rint(inside)) > _WHOLE).mean()) if inside.size else 0.0
 

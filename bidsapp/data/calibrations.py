@@ -236,7 +236,7 @@ def calibration_content(lines: Mapping[Key, OwnEquation], **about: Any) -> dict[
     Parameters
     ----------
     lines : by `Key`
-    **about : whatever else the file tells
+    **about : whatever else the file states
 
     Returns
     -------
@@ -260,7 +260,7 @@ def tau_calibration_content(lines: Mapping[Key, TauLine], **about: Any) -> dict[
     Parameters
     ----------
     lines : by `Key`
-    **about : whatever else the file tells
+    **about : whatever else the file states
 
     Returns
     -------

@@ -21,7 +21,7 @@ def load_in_mni(path: Path) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    path : NIfTI, 3D or 4D, on any grid; ``_space-`` or ``_tpl-`` in its name tells the space,
+    path : NIfTI, 3D or 4D, on any grid; ``_space-`` or ``_tpl-`` in its name states the space,
         MNI152NLin6Asym where nothing does
 
     Returns

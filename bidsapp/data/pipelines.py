@@ -229,7 +229,7 @@ def _scale(
     ----------
     equations, made : by reference region
     own : fingerprint of the pipeline, by reference region
-    tolerated : fields of the fingerprints that may differ; the result is told to be approximate
+    tolerated : fields of the fingerprints that may differ; the result is marked as approximate
     **about : whatever else the scale has
     """
     apart = {name: made[name].differences(own[name]) for name in equations}

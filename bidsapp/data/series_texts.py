@@ -211,7 +211,7 @@ def image_words(value: object) -> list[str]:
     Returns
     -------
     list of str
-        In capitals, without those that tell nothing.
+        In capitals, without those that say nothing.
 
     Examples
     --------

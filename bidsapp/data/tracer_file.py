@@ -1,6 +1,6 @@
 """Tracers that a user describes (``--tracer-file``): TOML of the form of ``tracers.toml``, checked.
 
-What is wrong is told by file, table and field: a name that any text may hold, or that is another
+What is wrong is named by file, table and field: a name that any text may hold, or that is another
 tracer's, would make amyloid scans of scans that are none.
 """
 

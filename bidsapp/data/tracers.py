@@ -1,7 +1,7 @@
 """Tracers of amyloid (``tracers.toml``) and tau (``tau.toml``), found by any of their names.
 
-Tracers of a user stand beside those of the table while a command works (`using_tracers`). Steps
-that run in other processes are told what they need of a tracer, so that nothing there looks it up.
+Tracers of a user stand beside those of the table while a command works (`using_tracers`). Steps in
+other processes are handed what they need of a tracer, so that nothing there looks it up.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ Member = tuple[str, AbstractContextManager[IO[bytes]]]
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by its name whether a file is an archive this module reads.
+    """Whether a file is, by its name, an archive this module reads.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def is_archive(path: Path) -> bool:
 
 
 def is_packed(path: Path) -> bool:
-    """Tell by its name whether this module has to unpack a file before it can be read.
+    """Whether this module has to unpack a file, by its name, before it can be read.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def is_packed(path: Path) -> bool:
 
 
 def is_compressed(path: Path) -> bool:
-    """Tell by its name whether a file is a single compressed one (``IM0001.dcm.gz``).
+    """Whether a file is, by its name, a single compressed one (``IM0001.dcm.gz``).
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def is_unread_archive(path: Path) -> bool:
-    """Tell whether a file is an archive or a disk image that this module does not unpack.
+    """Whether a file is an archive or a disk image that this module does not unpack.
 
     Parameters
     ----------

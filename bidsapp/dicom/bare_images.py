@@ -47,7 +47,7 @@ class PairByName:
 
 @dataclass(frozen=True)
 class _Named:
-    """An image, the name that tells what it is, and what that is."""
+    """An image, the name that says what it is, and what that is."""
 
     path: Path
     shown: str
@@ -71,7 +71,7 @@ def find_pair(folder: Path, tracer: str, passed_over: Iterable[Path] = ()) -> Pa
     Raises
     ------
     NoInputError
-        It holds no NIfTI image.
+        It contains no NIfTI image.
     BadDataError
         No image, or more than one, may be the PET or the T1w; the sentence names them.
     """

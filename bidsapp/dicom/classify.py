@@ -179,7 +179,7 @@ def _complex_component(header: Header) -> str | None:
 
 
 def _is_uniform(series: Series) -> bool:
-    """Tell the quotient of the two inversions of an MP2RAGE: derived, and its T1w."""
+    """Recognise the quotient of the two inversions of an MP2RAGE: derived, and its T1w."""
     if _image_type(series, "map"):
         return False
     return bool(_image_type(series, "uniform")) or name_matches("uniform", described(series))
@@ -201,7 +201,7 @@ def _t1w_remarks(series: Series) -> tuple[Flag, ...]:
 
 
 def _other_part(header: Header) -> tuple[Flag, ...]:
-    """Doubt about an image that is not of the head by what the console was told."""
+    """Doubt about an image that is not of the head by what was entered at the console."""
     part = header.text("BodyPartExamined").upper()
     if part not in tables()["body_parts"]["others"]:
         return ()

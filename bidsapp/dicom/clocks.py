@@ -2,7 +2,7 @@
 
 A date-time may count in a zone of its own (PS3.5, VR DT); dates and times count in that of
 (0008,0201), as date-times without a zone do.  A tag that cannot be read counts as missing where
-another one says the same, and is told: a dummy or a text in one tag must not cost the scan.
+another one says the same, and is reported: a dummy or a text in one tag must not cost the scan.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def _convert_one(job: Job, folder: Path, scratch: Path, scrub: Scrubber) -> tupl
 
 
 def _done_before(known: Iterable[Flag], side: Path, scrub: Scrubber) -> tuple[Flag, ...]:
-    """What an earlier run did to the image of a series, as its sidecar tells.
+    """What an earlier run did to the image of a series, as its sidecar states.
 
     What is known of the series was judged anew: a T1w may have come since.
     """
@@ -206,7 +206,7 @@ def _done_before(known: Iterable[Flag], side: Path, scrub: Scrubber) -> tuple[Fl
 
 
 def _refuse_second_name(folder: Path, side: Path, origin: str) -> None:
-    """Refuse a series that is in the dataset under another name, for want of an older scan then."""
+    """Refuse a series that is in the dataset under another name, where there is no older scan."""
     (participant,) = (part for part in side.relative_to(folder).parts[:1])
     for other in (folder / participant).rglob("*.json"):
         if other != side and _origin_of(other) == origin:

@@ -87,7 +87,7 @@ def _proven_reference(model: TimeModel, clock: ScanClock, named: str) -> TimeMod
 
 
 def _off_clock(stated: datetime, by_factors: datetime) -> tuple[Flag, ...]:
-    """Tell that the moment stated and that of the factors differ: factors count from the frames.
+    """Report that the moment stated and that of the factors differ: factors count from the frames.
 
     By times of day, for dates may have been shifted in one tag alone.
     """
@@ -120,7 +120,7 @@ def _meant_references(
 def _unproven_reference(
     model: TimeModel, clock: ScanClock, expected: float, source: str
 ) -> tuple[float, str, tuple[Flag, ...]]:
-    """Reference, source and remarks where no factor can tell: by the name, or a moment stated."""
+    """Reference, source and remarks where factors show nothing: by the name, or a moment stated."""
     moment = _since_injection(model, clock.decay_moment)
     if moment is None or abs(moment - expected) <= DECAY_TOLERANCE_S:
         is_ignored = moment is None and clock.decay_moment is not None
@@ -146,7 +146,7 @@ def _agrees(moments: tuple[float, ...], expected: float) -> bool:
 
 
 def _admin_remark(moment_s: float) -> Flag:
-    """Tell how far the decay factors are off the injection, or refuse both clocks."""
+    """Report how far the decay factors are off the injection, or refuse both clocks."""
     if abs(moment_s) > _ADMIN_TOLERANCE_S:
         raise refused("decay", "not-injection", moment_s=moment_s)
     return worded_flag("times", "decay-near-injection", moment_s=moment_s)

@@ -137,7 +137,7 @@ def _find_doubts(
         groups[label.participant] += identity.unlike(series.images)
     twice = identity.same_people(headers, labels)
     of_person = identity.doubts(headers, [person for _, person in people])
-    # Whom the user named by map or folder, nobody doubts for want of an identifier.
+    # A person named by map or folder is not doubted where an identifier is missing.
     own = {identity.pseudonym(person): flags for person, flags in of_person.items()}
     doubts = {}
     for participant, group in groups.items():
@@ -194,7 +194,7 @@ class _Desk:
             self._note(series, labels, kind, FAILED, _unexpected(error))
 
     def _twin(self, first: Series, series: Series) -> Flag | None:
-        """What to tell of a series whose headers are those of another, but not its pixels."""
+        """What to report of a series whose headers are those of another, but not its pixels."""
         if first is series:
             return None
         try:

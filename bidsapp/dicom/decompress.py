@@ -1,7 +1,7 @@
 """Uncompressed copies of DICOM files, made by a separate process.
 
 Codecs are C programs that a broken file may crash; then it is this process that ends, and the
-copies that are missing tell.
+copies that are missing show it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OWN_REMEDY = "the file may be sound: check memory, TMPDIR and installation, and
 
 
 def needs_decoding(path: Path) -> bool:
-    """Tell whether the pixels of a file, or the whole of it, are compressed.
+    """Whether the pixels of a file, or the whole of it, are compressed.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def needs_decoding(path: Path) -> bool:
     try:
         syntax = pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
         return bool(syntax.is_compressed or syntax.is_deflated)
-    except Exception:  # old files do not say; and what is broken, reading its pixels will tell
+    except Exception:  # old files do not say; and what is broken, reading its pixels will show
         return False
 
 

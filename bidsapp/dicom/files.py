@@ -51,7 +51,7 @@ def files_below(
 def _paths(
     start: Path, seen: set[str], links: list[Path], unreadable: Callable[[OSError], None] | None
 ) -> Iterator[Path]:
-    """What is no folder below one and not behind links to folders, which are noted."""
+    """What is not a folder below one and not behind links to folders, which are noted."""
     for root, folders, names in os.walk(start, onerror=unreadable):
         seen.add(os.path.realpath(root))
         inner = [Path(root, name) for name in sorted(folders)]
@@ -86,7 +86,7 @@ def doubtful_files(files: Iterable[Path], lost: Sequence[Path]) -> tuple[str, ..
     -------
     tuple of str
     """
-    # Of empty images reading them tells.
+    # Empty images are reported when they are read.
     others = (p for p in files if not (p.name.startswith(".") or is_nifti_or_ecat(p)))
     empty = [path for path in others if path.stat().st_size == 0]
     sentences = []

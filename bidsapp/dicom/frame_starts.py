@@ -48,7 +48,7 @@ class _Placing:
     starts_s : s after the start of the first frame
     first_s : s from the reference of the series to the first frame, None when unknown
     source : the tag
-    spread_s : how much the decay factors disagree, None when they cannot tell
+    spread_s : how much the decay factors disagree, None when they cannot show it
     """
 
     starts_s: tuple[float, ...]
@@ -294,7 +294,7 @@ def _fits(starts: Sequence[float], known: Sequence[datetime | None]) -> bool:
 
 
 def _doubt(clock: ScanClock, placing: _Placing) -> tuple[Flag, ...]:
-    """Tell that the reference times could be read in another way, which nothing decides."""
+    """Report that the reference times could be read in another way, which nothing decides."""
     if "confirmed" in placing.source or not placing.source.startswith(_REFERENCE):
         return ()
     others = [way for way in _by_reference(clock) if _in_order(way.starts_s, clock.durations_s)]
@@ -308,7 +308,7 @@ def _doubt(clock: ScanClock, placing: _Placing) -> tuple[Flag, ...]:
 
 
 def _off_series(clock: ScanClock, starts: tuple[datetime, ...]) -> tuple[Flag, ...]:
-    """Tell that the first frame does not begin where the reference times of the series put it."""
+    """Report that the first frame does not begin where the reference times of the series put it."""
     ways = [way.first_s for way in _by_reference(clock) if way.first_s is not None]
     zero = clock.frames[0].reference_s in (None, 0.0)  # GE fills it with zeros
     if zero or not ways or clock.series_start is None:

@@ -21,7 +21,7 @@ def tables() -> dict[str, Any]:
 
 
 def name_matches(kind: str, text: str) -> bool:
-    """Tell whether a series or protocol name looks like ``kind`` (a key of ``[names]``).
+    """Whether a series or protocol name looks like ``kind`` (a key of ``[names]``).
 
     Parameters
     ----------

@@ -142,7 +142,7 @@ class Header:
         Raises
         ------
         BadDataError
-            A value is no finite number, or there are not ``length`` of them.
+            A value is not a finite number, or there are not ``length`` of them.
         """
         texts = self.texts(keyword)
         try:
@@ -307,7 +307,7 @@ class Header:
 
 
 def shared_number(images: Sequence[Header], keyword: str, remedy: str) -> float | None:
-    """Return the number that a tag has in all of some images but for rounding; None when absent.
+    """Return the number that a tag has in all of some images except for rounding; None when absent.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def read_headers(path: Path) -> list[Header]:
     Returns
     -------
     list of Header
-        One per image: many for an enhanced multi-frame file, none when the file is no DICOM.
+        One per image: many for an enhanced multi-frame file, none when the file is not DICOM.
 
     Raises
     ------
@@ -398,7 +398,7 @@ class _Beginning(Enum):
 
 
 def _beginning(start: bytes) -> _Beginning | None:
-    """How a file begins, None where it is no DICOM."""
+    """How a file begins, None where it is not DICOM."""
     if start[_PREAMBLE:] == _MAGIC:
         return _Beginning.PREAMBLE
     if start.startswith(_MAGIC):

@@ -159,7 +159,7 @@ def person_keys(headers: Sequence[Header], places: Sequence[str]) -> list[Person
     Anonymisers write one text for everybody, and no list knows them all.  So an identifier counts
     by itself only when it has the form of one that was issued (see `_issued`).  Else it counts
     together with a birth date; without one the name of a person does, and without that the study
-    or, for images that are no DICOM, the folder: two people who both lack an identifier must not
+    or, for images that are not DICOM, the folder: two people who both lack an identifier must not
     become one.  With two birth dates, two sexes, or two names that share no word or two issuers of
     the identifier while no birth date confirms them, one identifier makes two persons.  What a
     series lacks is completed from the others of its study and identifier when these agree.
@@ -220,7 +220,7 @@ def _identifiers(
 def _issued(headers: Sequence[Header]) -> set[str]:
     """Identifiers and names, in capitals, that have the form of an identifier somebody issued.
 
-    Those have a digit and are no repetition of one character and no counting (``ANON001``, not
+    Those have a digit and are neither one character repeated nor a count (``ANON001``, not
     ``ANON``, ``1``, ``0000`` or ``12345``); or others of the input differ from them in digits alone
     (``1``, ``2``, ``12``).
     """

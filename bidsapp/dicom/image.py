@@ -260,7 +260,7 @@ def fill_gaps(converted: ConvertedImage, series: Series) -> ConvertedImage:
 
 
 def _axis_runs_backwards(image: nib.Nifti1Image, series: Series) -> bool:
-    """Tell whether the third voxel axis runs against the DICOM slice normal."""
+    """Whether the third voxel axis runs against the DICOM slice normal."""
     orientation = np.array(series.header.numbers("ImageOrientationPatient", 6))
     normal = np.cross(orientation[:3], orientation[3:]) * (-1, -1, 1)  # LPS -> RAS
     return bool(image.affine[:3, 2] @ normal < 0)

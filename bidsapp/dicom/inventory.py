@@ -67,7 +67,7 @@ def take_inventory(
     """Read the headers of all files below ``folder`` and group them into series.
 
     Archives, of which ``folder`` may be one itself, are unpacked below ``scratch``, which must
-    live as long as the files are needed. Datasets of CentiPET below ``folder`` are no input.
+    live as long as the files are needed. Datasets of CentiPET below ``folder`` are not input.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def take_inventory(
     scratch : folder for what is unpacked
     nprocs : processes that read headers
     progress : called with a line of text as work proceeds
-    passed_over : folders that may lie below ``folder`` and are no input
+    passed_over : folders that may lie below ``folder`` and are not input
 
     Returns
     -------
@@ -84,7 +84,7 @@ def take_inventory(
     Raises
     ------
     NoInputError
-        The folder is missing or holds no image.
+        The folder is missing or contains no image.
     """
     if folder.is_file() and not is_packed(folder):
         raise NoInputError(worded("inventory", "one-file", folder=folder))
@@ -134,8 +134,8 @@ def _join_singles(groups: dict[str, dict[str, Header]]) -> None:
         alone = defaultdict(list)
         for uid in sorted(groups):
             (header, *others) = groups[uid].values()
-            told = header.text("SeriesNumber") or header.text("SeriesTime")
-            if not others and header.frame is None and told:
+            number = header.text("SeriesNumber") or header.text("SeriesTime")
+            if not others and header.frame is None and number:
                 alone[tuple(header.plain(tag) for tag in tags)].append(uid)
         for uids in alone.values():
             if len(uids) >= _LEAST_OF_ONE:
@@ -174,12 +174,12 @@ def _is_packed(path: Path) -> bool:
     """Whether a file has to be unpacked: by its name, unless it is an image all the same."""
     try:
         return is_packed(path) and not (path.is_file() and begins_like_dicom(path))
-    except OSError:  # which unpacking it will tell
+    except OSError:  # which unpacking it will show
         return True
 
 
 def in_one_sentence(broken: Sequence[str]) -> list[str]:
-    """Tell of files that cannot be read; a thousand of them say it once.
+    """Report files that cannot be read; a thousand of them say it once.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def _read_all(files: list[Path], nprocs: int) -> Iterable[list[Header | str | No
 
 
 def _read_chunk(paths: list[Path], own: tuple[Tracer, ...]) -> list[Header | str | None]:
-    """Header, reason why there is none, or None for a file that is no DICOM.
+    """Header, reason why there is none, or None for a file that is not DICOM.
 
     ``own`` are the tracers of the user, whose names headers are read by in a worker, too.
 
@@ -285,7 +285,7 @@ def _file(
     key = f"{name}/{header.frame}/{contents}"
     first = groups[uid].setdefault(key, header)
     if first is not header and not _is_one_file(first.path, header.path):
-        groups[uid][f"{key}/{header.path}"] = header  # whether it is a copy, its pixels will tell
+        groups[uid][f"{key}/{header.path}"] = header  # whether it is a copy, its pixels will show
     return []
 
 

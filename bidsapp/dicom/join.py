@@ -119,7 +119,7 @@ def _is_copy(part: PetScan, other: PetScan) -> bool:
 
 
 def _to_tenths(part: PetScan) -> tuple[object, ...]:
-    """What two exports of one image share but for rounding, times in s."""
+    """What two exports of one image share except for rounding, times in s."""
     times = part.times
     moments = (*times.frame_start_s, *times.frame_duration_s)
     return (part.participant, part.session, part.tracer, len(part.frames[0]),
@@ -168,7 +168,7 @@ def joined(chain: Sequence[PetScan]) -> PetScan:
 
 
 def about_parts(chain: Sequence[PetScan]) -> tuple[Flag, ...]:
-    """Tell of a scan of several parts.
+    """Report a scan of several parts.
 
     Parameters
     ----------

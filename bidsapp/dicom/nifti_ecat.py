@@ -33,7 +33,7 @@ _HASHED = 2**20  # bytes of an image that tell it from others
 
 
 def is_nifti_or_ecat(path: Path) -> bool:
-    """Tell by its name whether a file is an image this module reads.
+    """Whether a file is, by its name, an image this module reads.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def load_image(path: Path) -> nib.Nifti1Image:
 
 @contextmanager
 def _by_name(path: Path) -> Iterator[None]:
-    """Call a file by its name alone: folders, which decision tables would show, tell of people."""
+    """Call a file by its name alone: folders, which decision tables would show, name people."""
     try:
         yield
     except CentipetError as error:

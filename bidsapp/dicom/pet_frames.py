@@ -179,7 +179,7 @@ def contents_of(series: Series) -> int | None:
 def about_images(
     series: Series, frames: tuple[Frame, ...], times: TimeModel, n_whole: int
 ) -> list[Flag]:
-    """Tell of beds, of images exported twice, and of what is missing by counts or times.
+    """Report beds, of images exported twice, and of what is missing by counts or times.
 
     Parameters
     ----------
@@ -328,7 +328,7 @@ def scan_clock(
 
 
 def _about_injections(images: Sequence[Header]) -> Iterator[Flag]:
-    """Tell of injections that differ between the images of a series.
+    """Report injections that differ between the images of a series.
 
     Raises
     ------
@@ -372,7 +372,7 @@ def half_life(header: Header) -> float | None:
 
 
 def _half_life(header: Header) -> tuple[float | None, Flag | None]:
-    """Half-life in s, and what to tell of a number that stands for none or is in another unit."""
+    """Half-life in s, and what to report of a number that stands for none or is in another unit."""
     value = header.number("RadionuclideHalfLife")
     if value == 0:
         return None, worded_flag("times", "half-life-zero")

@@ -110,7 +110,7 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
     Raises
     ------
     BadDataError
-        Pixels cannot be decoded, are not those the header announces, or are no numbers.
+        Pixels cannot be decoded, are not those the header announces, or are not numbers.
     """
     of_files = grouped(
         (header.path, (number, z, header))
@@ -127,7 +127,7 @@ def planes(frames: Sequence[Frame]) -> Iterator[Plane]:
 
 
 def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
-    """Tell whether the images of two series, or their copies under other names, are the same.
+    """Whether the images of two series, or their copies under other names, are the same.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def same_pixels(first: Sequence[Frame], other: Sequence[Frame]) -> bool:
 
 
 def alike(first: Sequence[Frame], other: Sequence[Frame], factor: float) -> bool:
-    """Whether the images of two series are the same but for the rounding of their slopes.
+    """Whether the images of two series are the same except for the rounding of their slopes.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def write_root_files(folder: Path, dcm2niix_version: str) -> None:
 def list_participants(folder: Path, labels: Iterable[str]) -> None:
     """Add participants to ``participants.tsv``.
 
-    Age and sex are not copied from the headers: the raw dataset holds no personal data.
+    Age and sex are not copied from the headers: the raw dataset contains no personal data.
 
     Parameters
     ----------

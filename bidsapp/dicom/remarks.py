@@ -16,7 +16,7 @@ from bidsapp.core.quality import Flag
 from bidsapp.data.sentences import worded_flag
 
 NOTE = "note"
-"""Code of what is told and needs no look."""
+"""Code of what is reported and needs no action."""
 
 TIMES = "times"
 """Code of what the time model makes of contradictions."""
@@ -43,11 +43,11 @@ def in_a_row(reason: str, remarks: Iterable[Flag]) -> str:
 
 
 def in_sidecar(remarks: Iterable[Flag]) -> dict[str, Any]:
-    """Remarks as a sidecar tells them, below the key ``CentiPET``.
+    """Remarks as a sidecar holds them, below the key ``CentiPET``.
 
     Parameters
     ----------
-    remarks : in the order in which they are told
+    remarks : in the order in which they are reported
 
     Returns
     -------

@@ -152,7 +152,7 @@ def _dates(birth: str) -> Iterator[str]:
 
 
 def _whole_word(word: str) -> str:
-    """Pattern of a word that is no part of a longer one; a number may follow a name, not a letter.
+    """Pattern of a word that is not part of a longer one; a number may follow a name, not a letter.
 
     An initial T must not turn ``T1`` into something unknown.
     """

@@ -166,7 +166,7 @@ def numbers_of(
     Returns
     -------
     list of tuple of float or str
-        One per image; text where it is no number.
+        One per image; text where it is not a number.
     """
     values: list[tuple[float | str, ...]] = []
     for image in images:

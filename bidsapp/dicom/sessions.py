@@ -2,7 +2,7 @@
 
 One session per injection.  A T1w joins the session of the injection nearest to it in time.  Scans
 of one time that come from two studies with two frames of reference are two visits whose dates were
-made equal: reconstructions of one acquisition share one of both.
+made equal: reconstructions of one acquisition share one of the two.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _name_session(group: list[PetScan], session: str, plan: ConversionPlan) -> N
 
 
 def _reconstruction_labels(run: list[PetScan]) -> list[str]:
-    """Tell the reconstructions of one acquisition apart; '' when there is only one."""
+    """Distinguish the reconstructions of one acquisition; '' when there is only one."""
     if len(run) == 1:
         return [""]
     labels: list[str] = []
@@ -338,7 +338,7 @@ def _gap(scan: T1wScan, injection: datetime | None) -> timedelta:
 
 
 def _tell_far_t1w(t1ws: list[T1wScan], pets: list[PetScan], plan: ConversionPlan) -> None:
-    """Tell at every PET when its nearest T1w is missing or more than a year away."""
+    """Report at every PET when its nearest T1w is missing or more than a year away."""
     for scan in pets:
         gaps = [_gap(t1w, scan.times.injection) for t1w in t1ws]
         if not gaps:

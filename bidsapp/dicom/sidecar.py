@@ -1,7 +1,7 @@
 """Sidecars of the raw dataset: every required key, and where each value comes from.
 
-The sources stand in the sidecar itself, under the key ``CentiPET``: BIDS allows keys of one's own
-there, and so they travel with the values they explain.
+The sources stand in the sidecar itself, under the key ``CentiPET``: BIDS allows keys of an
+application there, and so they travel with the values they explain.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def dose_bq(header: Header) -> tuple[float, str, Flag | None]:
 
 
 def dose_doubt(header: Header, stated: Mapping[str, Any]) -> Flag | None:
-    """Tell of a dose whose unit was guessed; None when it was not, or when a user states it.
+    """Report a dose whose unit was guessed; None when it was not, or when a user states it.
 
     Parameters
     ----------

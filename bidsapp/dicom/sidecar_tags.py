@@ -58,7 +58,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Raises
     ------
     BadDataError
-        It is no JSON object, or contradicts itself.
+        It is not a JSON object, or contradicts itself.
     """
     side = json_beside(path)
     if not side.exists():  # dcm2niix writes none for the equalised image
@@ -91,7 +91,7 @@ def lenient_json(content: bytes) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON for another reason.
+        It is not JSON for another reason.
     """
     text = content.decode("utf-8-sig", errors="replace")
     try:
@@ -102,7 +102,7 @@ def lenient_json(content: bytes) -> Any:
 
 
 def _is_broken_text(line: str) -> bool:
-    """Tell a name with a text that cannot be read."""
+    """Report a name with a text that cannot be read."""
     if not re.match(r'\s*"\w+":\s*"', line):
         return False
     try:
@@ -249,7 +249,7 @@ def _decay(sidecar: Mapping[str, Any]) -> tuple[Values, Sequence[Flag]]:
 
 
 def _span(sidecar: Mapping[str, Any]) -> tuple[float, float]:
-    """Start and end of the scan in s after TimeZero, as far as the sidecar tells."""
+    """Start and end of the scan in s after TimeZero, as far as the sidecar states them."""
     scan = _seconds(sidecar.get("ScanStart")) or 0.0
     columns = (sidecar.get(key) for key in ("FrameTimesStart", "FrameDuration"))
     starts, durations = (
@@ -293,7 +293,7 @@ def _frames(sidecar: Mapping[str, Any], n_frames: int) -> list[Values]:
 
 
 def _back_to_back(sidecar: Mapping[str, Any], n_frames: int) -> list[float] | None:
-    """Starts of frames without pauses, when FrameReferenceTime agrees but for its rounding.
+    """Starts of frames without pauses, when FrameReferenceTime agrees except for its rounding.
 
     dcm2niix writes six digits, which is too few for the time model to see that frames touch.
     """

@@ -25,7 +25,7 @@ Decay reference
     and a private tag of Siemens; (0054,1321) DecayFactor proves it.  A factor says by how
     much counts were multiplied, so, with the half-life, to what moment they were corrected.  When
     that moment is not the one named, START gives way to the moment the factor says; ADMIN with
-    another moment than the injection means that one of both clocks was changed and is refused,
+    another moment than the injection means that one of the two clocks was changed and is refused,
     unless a person states the injection, or voxels are SUV, of which converters write ADMIN beside
     the factors of the activity: then the factor still says what was corrected to.
 

@@ -98,7 +98,7 @@ def disagreement(header: Header, tracer: Tracer) -> Flag | None:
 
 
 def second_injection(header: Header, tracer: Tracer, stated: Stated) -> Flag | None:
-    """Tell of a second radiopharmaceutical; None when there is one only.
+    """Report a second radiopharmaceutical; None when there is one only.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def to_bq_per_ml(series: Series, times: TimeModel, half_life_s: float) -> tuple[
     Raises
     ------
     BadDataError
-        The units are no activity and cannot be turned into it; the message says why.
+        The units are not units of activity and cannot be turned into it; the message says why.
     """
     header = series.header
     units = header.text("Units").upper()

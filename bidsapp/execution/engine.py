@@ -333,7 +333,7 @@ def _vanished(node: Node) -> list[str]:
 
 def _failure(node: Node, traceback: list[str]) -> NodeFailure:
     """Write the crash file of a node and summarise the error in one sentence."""
-    with suppress(OSError, ValueError):  # the reason may be a full disk; a path that is no text
+    with suppress(OSError, ValueError):  # the reason may be a full disk; a path that is not text
         report_crash(node, traceback=traceback)
     text = "".join(traceback)
     name, message = explain(text)

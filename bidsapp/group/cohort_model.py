@@ -34,7 +34,7 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
     SUVRs of several tracers have different ranges, so there is no model of these together.
     Time counts from the first scan of these, not from one of tau or without a result. Age and sex
     at the first scan are fixed effects when every participant has them, the tracer
-    when there are several. Participants with one visit tell of the intercept and are kept.
+    when there are several. Participants with one visit inform the intercept and are kept.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
     used = {str(row["tracer"]) for row in scans}
     people = grouped((row["participant_id"], row) for row in scans)
     shortest = read_table("cohort")["change"]["shortest_years"]
-    visits = [  # of those who tell of a change: two tracers on one day tell nothing of it
+    visits = [  # of those who show a change: two tracers on one day say nothing about it
         len({row["session_id"] for row in of_person})
         for of_person in people.values()
         if np.ptp([row["years"] for row in of_person]) >= shortest

@@ -97,7 +97,7 @@ def run_group(
     output_dir : root of the derivative dataset, also where the tables go
     filters : which scans; empty for all
     ratings : tables of ratings, which join those that the dataset has
-    bids_dir : raw dataset, to tell what it has no more; it need not exist
+    bids_dir : raw dataset, to report what it no longer has; it need not exist
     options : how scans are taken together
 
     Returns

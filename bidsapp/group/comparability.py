@@ -18,7 +18,7 @@ class Match:
     Attributes
     ----------
     flags : what differs
-    unknown : what could not be compared because a scan does not tell it
+    unknown : what could not be compared because a scan does not state it
     """
 
     flags: tuple[Flag, ...]

@@ -46,7 +46,7 @@ class Course:
         return linear_regression(self.times, self.values).slope
 
 
-_MOST_YEARS = 50  # 2021 is no number of years, and dates further apart are not of one calendar
+_MOST_YEARS = 50  # 2021 is not a number of years, and dates further apart are not of one calendar
 
 
 def course_groups(records: Sequence[ScanRecord]) -> dict[str, list[str | None]]:
@@ -131,7 +131,7 @@ def _years_between(begin: datetime, scanned: datetime) -> float:
 
 
 def _of_one_calendar(begin: datetime, scanned: datetime) -> bool:
-    """Whether two dates can be told on one calendar; those of scans may be shifted by decades."""
+    """Whether two dates can be shown on one calendar; those of scans may be shifted by decades."""
     return abs(_years_between(begin, scanned)) < _MOST_YEARS
 
 

@@ -31,7 +31,7 @@ def implausible(
     ----------
     rows : of ``group_centiloid.tsv``
     courses : of `bidsapp.group.visits.all_visits`
-    treated : years since treatment began, of every row: a later fall is no contradiction; None
+    treated : years since treatment began, of every row: a later fall is not a contradiction; None
         where it is known of nobody
 
     Returns

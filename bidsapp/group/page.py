@@ -32,7 +32,7 @@ _MOST_WHOLE_ROWS = 2500  # with all columns in the page, which stays below 6 MB
 def group_figures(study: Study) -> list[Figure]:
     """Draw the figures of a study.
 
-    A grouping with one group only is left out, but for the tracer.
+    A grouping with one group only is left out, except for the tracer.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def read_tables(
     ----------
     output_dir : root of the derivative dataset
     records : scans
-    known : columns of the group table, which are no news
+    known : columns of the group table, which are known already
 
     Returns
     -------

@@ -87,7 +87,7 @@ def scan_tables(output_dir: Path, records: Sequence[ScanRecord]) -> Table:
 
 
 def _done(records: Sequence[ScanRecord]) -> list[tuple[ScanRecord, Row]]:
-    """Scans with a result, and their rows, without what only a cohort can tell."""
+    """Scans with a result, and their rows, without what only a cohort can show."""
     rows = centiloid_rows(records)
     done = []
     for record, row in zip(records, rows, strict=True):

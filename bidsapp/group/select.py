@@ -53,6 +53,6 @@ def _matches(key: str, label: str | None, wanted: Any) -> bool:
 def _has_tracer(record: ScanRecord, wanted: tuple[str, ...]) -> bool:
     names = {record.tracer, record.entities.get("trc"), record.tracer_name} - {None}
     if not names:
-        return True  # its sidecar cannot be read: the row tells so
+        return True  # its sidecar cannot be read: the row says so
     codes = {tracer.code for name in wanted if (tracer := known_tracer(name))}
     return bool(names & ({*wanted} | codes))

@@ -50,7 +50,7 @@ def tac_rows(output_dir: Path, records: Sequence[ScanRecord]) -> Iterator[dict[s
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """Rows of a table; none when it cannot be read or holds no times."""
+    """Rows of a table; none when it cannot be read or has no times."""
     try:
         rows = read_rows(path)
         whole = all(float(row["frame_end"]) > float(row["frame_start"]) for row in rows)

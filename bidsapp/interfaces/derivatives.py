@@ -49,7 +49,7 @@ def named(place: OutputPlace, *files: Path) -> list[str]:
     Returns
     -------
     list of str
-        ``sha256:<hex> <state> <name>``: what a file holds, what tells that it is the same one
+        ``sha256:<hex> <state> <name>``: what a file holds, what shows that it is the same one
         still, and its POSIX path relative to the dataset; without repetition.
     """
     both = dict.fromkeys(path for file in files for path in (file, sidecar_path(file)))

@@ -37,7 +37,7 @@ def load_itk_affine(path: Path) -> NDArray[np.float64]:
     NoInputError
         The file cannot be read.
     BadDataError
-        It holds no single affine transform of ITK.
+        It does not hold a single affine transform of ITK.
     """
     try:
         kind, numbers, centre = (_binary if path.suffix == ".mat" else _text)(path)

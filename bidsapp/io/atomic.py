@@ -181,7 +181,7 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> Path:
 
 
 def encoded(text: str) -> bytes:
-    r"""UTF-8; what is no character (names of files may hold it) as ``\udcff``, as JSON has it.
+    r"""UTF-8; what is not a character (names of files may hold it) as ``\udcff``, as JSON has it.
 
     Parameters
     ----------

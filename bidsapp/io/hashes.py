@@ -60,7 +60,7 @@ def file_state(path: str | Path) -> str:
     Raises
     ------
     OSError
-        It cannot be read, or is no file.
+        It cannot be read, or is not a file.
     """
     state = Path(path).stat()
     if not stat.S_ISREG(state.st_mode):
@@ -83,7 +83,7 @@ def remembered_hash(path: str | Path) -> str:
     Raises
     ------
     OSError
-        It cannot be read, or is no file.
+        It cannot be read, or is not a file.
     """
     return _of_state(path, file_state(path))
 

@@ -188,7 +188,7 @@ def _frames(path: Path) -> Iterator[Volume]:
 
 
 def _as_numbers(voxels: Any, dtype: type) -> NDArray[Any]:
-    """Voxels of a type; infinite ones are as missing as those that are no number."""
+    """Voxels of a type; infinite ones are as missing as those that are not a number."""
     with np.errstate(over="ignore"):
         data: NDArray[Any] = np.asarray(voxels, dtype=dtype)
     if data.dtype.kind == "f" and np.isinf(data).any():
@@ -214,7 +214,7 @@ def read_shape(path: str | Path) -> tuple[int, ...]:
         The file is missing or no NIfTI.
     BadDataError
         The header states what no image of a head has: other than three or four dimensions, an axis
-        of one voxel, more voxels than a scanner makes, voxels that are no numbers on a scale,
+        of one voxel, more voxels than a scanner makes, voxels that are not numbers on a scale,
         voxel sizes or a place in space that cannot be.
     """
     return _look(Path(path))[2]
@@ -289,7 +289,7 @@ def _look(path: Path) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header, tuple[in
     """Class (NIfTI-1 or -2), header and shape of an image whose header makes sense."""
     with _told_clearly(path):
         is_file = stat.S_ISREG(path.stat().st_mode)
-    if not is_file:  # whoever opens a pipe waits for ever
+    if not is_file:  # opening a pipe waits for ever
         raise NoInputError(f"{path}: cannot be read as NIfTI; it is not a file")
     with _told_clearly(path):
         kind, header = _read_header(path)
@@ -564,7 +564,7 @@ def load_displacements(path: str | Path) -> Volume:
     Raises
     ------
     NoInputError, BadDataError
-        The file is missing or no NIfTI; it holds no field of three components.
+        The file is missing or no NIfTI; it does not hold a field of three components.
     """
     with _told_clearly(Path(path)):
         image: Any = nib.load(path)  # nibabel's type is that of a file of any format

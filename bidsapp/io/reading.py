@@ -92,7 +92,7 @@ def read_text(path: Path) -> str:
     Raises
     ------
     OSError, UnicodeDecodeError
-        As `read_bytes`; it is no text.
+        As `read_bytes`; it is not text.
     """
     text = read_bytes(path).decode("utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -104,7 +104,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     OSError, ValueError
-        It cannot be read; it is no text in UTF-8 or no table.
+        It cannot be read; it is not text in UTF-8 or not a table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -22,7 +22,7 @@ _FOLDER = getattr(os, "O_PATH", os.O_RDONLY)  # of Linux: a folder need not be r
 
 
 def load(name: str) -> ModuleType:
-    """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of whoever runs it.
+    """Import ``bids``, ``nipype`` or ``nibabel`` without the settings of the user who runs it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _nothing_to_find(name: str) -> Iterator[None]:
 
 @contextmanager
 def _without_pydicom() -> Iterator[None]:
-    """Let nibabel find no pydicom, which it can do without; whoever needs it imports it later."""
+    """Let nibabel find no pydicom, which it can do without; what needs it imports it later."""
     if "pydicom" in sys.modules:
         yield
         return

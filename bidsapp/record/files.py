@@ -171,7 +171,7 @@ def record_from_json(content: Any, path: str) -> ScanRecord:
     Raises
     ------
     ValueError
-        It is no record, or what makes the result cannot be what CentiPET wrote.
+        It is not a record, or what makes the result cannot be what CentiPET wrote.
     """
     if not isinstance(content, dict):
         raise ValueError("it is not a JSON object")

@@ -25,7 +25,7 @@ from bidsapp.settings import Interval
 RECORD_SUFFIX = "_centiloid.json"
 SCHEMA_VERSION = 1  # records of CentiPET 0.1 have none and count as 0
 
-# Options that say what else is told of a scan; its Centiloid and regions are the same without them.
+# Options that say what else is recorded; Centiloid and regions are the same without them.
 _REPORTING = (
     "atlases", "derivatives", "reference_regions", "voi_spaces", "write_masks", "norms", "cutoff",
     "interval", "tracer_file", "background", "histogram_width",

@@ -32,8 +32,8 @@ def definition_of(code: str | None) -> TracerDefinition | None:
 def using_tracers_of(records: Iterable[ScanRecord]) -> AbstractContextManager[None]:
     """Context in which tracers defined by records are added to the built-in ones.
 
-    Whoever reads results needs no ``--tracer-file``. Where records define a code differently
-    (`bidsapp.group.tables.cohort_flags` tells), the first counts.
+    Reading results needs no ``--tracer-file``. Where records define a code differently
+    (`bidsapp.group.tables.cohort_flags` reports it), the first counts.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ def number_verdict(
     Returns
     -------
     Verdict or None
-        None for a number without a limit, which is told for comparison.
+        None for a number without a limit, which is shown for comparison.
     """
     if "possible_above" in row and value <= row["possible_above"]:
         return Verdict(QualityLevel.WRONG, Basis.POSSIBLE, lowest=row["possible_above"])

@@ -98,7 +98,7 @@ def centiloid_scale(
 
 
 def _pin(axis: Axis, value: float, intervals: Sequence[tuple[float, float]], top: float) -> Markup:
-    """Point at the value; an arrow tells that it lies off the axis."""
+    """Point at the value; an arrow shows that it lies off the axis."""
     at, beyond = axis.at(value), (value > axis.high) - (value < axis.low)
     if beyond:
         pin = tag("path", class_="pin", d=f"M{at + 12 * beyond} {top - 10:g}l{-12 * beyond} -7v14z")
@@ -308,7 +308,7 @@ def curves(
 
 
 def _breaks(x: Sequence[float]) -> list[bool]:
-    """Tell before which points nothing was measured for long: the break between two parts."""
+    """Mark before which points nothing was measured for long: the break between two parts."""
     steps = [later - earlier for earlier, later in pairwise(x)]
     breaks = [False]
     for i, step in enumerate(steps):

@@ -406,7 +406,7 @@ class FigureMaker:
             )
 
     def _relative(self, error: CentipetError) -> str:
-        """Tell paths relative to the dataset: a page is the same wherever it was made."""
+        """Show paths relative to the dataset: a page is the same wherever it was made."""
         return str(error).replace(f"{self._output_dir}/", "")
 
 

@@ -1,8 +1,8 @@
 """A figure: pixel layers, vector outlines and text, one SVG for page, file and notebook.
 
-Pixels hold no words and no lines, so text stays text (it can be read aloud, searched and printed
-sharply) and outlines can be switched off. A page carries the pixels as WebP, a file as JPEG, which
-every program that opens SVG can show.
+Pixels contain neither words nor lines, so text stays text (it can be read aloud, searched and
+printed sharply) and outlines can be switched off. A page carries the pixels as WebP, a file as
+JPEG, which every program that opens SVG can show.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Traffic lights: the verdicts of a record as a page shows them.
 
 Green is within the limit, amber asks a person to look, red means that the number cannot be right;
-a number without a known limit has no colour, it is told for comparison.
+a number without a known limit has no colour, it is shown for comparison.
 """
 
 from __future__ import annotations

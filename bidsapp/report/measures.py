@@ -78,7 +78,7 @@ def regions(scan: StoredScan, atlas: str) -> Figure | None:
 
 
 def _not_uptake(output_dir: Path, atlas: str, *, tau: bool) -> set[str]:
-    """Regions of an atlas that are no tissue, or made of others, by its description."""
+    """Regions of an atlas that are not tissue, or made of others, by its description."""
     described = known_object(output_dir / f"atlas-{atlas}_description.json")
     composites: dict[str, list[str]] = described.get("Composites", {})
     try:

@@ -91,7 +91,7 @@ def suvr_over_anatomy(
     layout : cuts to show
     tracer : code, for colours and scale
     read : scale of the PET alone; None for that of the PET over the T1w
-    template : whether ``t1w`` is the template, for want of a T1w
+    template : whether ``t1w`` is the template, where there is no T1w
     glance : whether it is the strip at the top of a page
 
     Returns

@@ -31,7 +31,7 @@ def cohort_methods(
         nobody pastes the text without having read them
     read : of `reading`
     status : how participants were called A+ and T+
-    flags : codes of every scan; None for those of its record, without what other scans tell
+    flags : codes of every scan; None for those of its record, without what other scans show
 
     Returns
     -------

@@ -112,7 +112,7 @@ class AlignedFrames:
         for number in dict.fromkeys(number for number, _ in self.order):
             part = self.series[number]
             with prefixed_errors(part.files[0]):
-                # of all frames: before the tracer arrives there is nothing to tell it by
+                # of all frames: before the tracer arrives there is nothing to recognise it by
                 box = common_box(frame.data for frame in read_frames(*part.files))
                 for index, frame in enumerate(read_frames(*part.files)):
                     if index == 0 and number == 0:  # other parts may come from another scanner

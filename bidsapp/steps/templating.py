@@ -1,4 +1,4 @@
-"""The within-subject template of several T1w, and what to tell of its visits."""
+"""The within-subject template of several T1w, and what to report of its visits."""
 
 from __future__ import annotations
 

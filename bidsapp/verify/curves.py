@@ -2,7 +2,7 @@
 
 A frame that motion correction did not move is in the image as it was scanned, so its means come
 out the same; one that was moved has been interpolated once more than when it was measured, and
-only a gross error shows; what it was moved out of the field of view for is no measurement.
+only a gross error shows; what it was moved out of the field of view for is not a measurement.
 """
 
 from __future__ import annotations

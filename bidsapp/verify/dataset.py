@@ -31,7 +31,7 @@ _UNMADE = "tables cannot be recomputed from the records"
 # Files that name others.
 _NAMING = ("_centiloid.json", "_dseg.json", "_probseg.json")
 
-# What a field of another form raises in whoever reads it.
+# What a field of another form raises where it is read.
 _ANYTHING = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 
 

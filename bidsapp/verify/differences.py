@@ -33,13 +33,13 @@ class Difference:
     ----------
     path : file, relative to the dataset
     field : column, field or voxels; ``n/a`` for the file as a whole
-    told, found : what the file says, and what it should say
+    stated, found : what the file says, and what it should say
     sentence : all of it for a person
     """
 
     path: str
     field: str
-    told: str
+    stated: str
     found: str
     sentence: str
 

@@ -40,9 +40,9 @@ class Findings:
         stored, expected : values
         why : by what it should be so
         """
-        told, found = shown(stored), shown(expected)
-        sentence = f"{path}: {where} is {told}, but {found} {why}; {remedy(path)}"
-        self.differences.append(Difference(path, where, told, found, sentence))
+        stated, found = shown(stored), shown(expected)
+        sentence = f"{path}: {where} is {stated}, but {found} {why}; {remedy(path)}"
+        self.differences.append(Difference(path, where, stated, found, sentence))
 
     def compare(self, path: str, apart: Iterable[tuple[str, Any, Any]], why: str) -> None:
         """Add the differences of a file, as `unlike` and `unlike_cells` give them.
@@ -57,7 +57,7 @@ class Findings:
             self.differ(path, where, stored, expected, why)
 
     def broken(
-        self, path: str, what: str, told: str = "n/a", found: str = "n/a", cure: str = ""
+        self, path: str, what: str, stated: str = "n/a", found: str = "n/a", cure: str = ""
     ) -> None:
         """Add a difference of a whole file; ``cure`` is the remedy where it is a special one.
 
@@ -65,11 +65,11 @@ class Findings:
         ----------
         path : of the file, relative to the dataset
         what : is wrong
-        told, found : what the file says, and what it should say
+        stated, found : what the file says, and what it should say
         cure : remedy, empty for the usual one
         """
         sentence = f"{path}: {what}; {cure or remedy(path)}"
-        self.differences.append(Difference(path, "n/a", told, found, sentence))
+        self.differences.append(Difference(path, "n/a", stated, found, sentence))
 
     def add(self, other: Findings) -> None:
         """Take what was found elsewhere as well.
@@ -146,7 +146,7 @@ def check_hashes(output_dir: Path, hashes: Any, source: str, findings: Findings)
     output_dir : root of the dataset
     hashes : name relative to the dataset -> ``sha256:<hex>``
     source : file that holds them
-    findings : told what differs
+    findings : differences are added to them
     """
     if not isinstance(hashes, Mapping):
         findings.broken(source, "names no hashes of outputs; it was made by an older version")

@@ -37,7 +37,7 @@ def check_group_tables(
     output_dir : root of the dataset
     records : all of it
     asked : filters and options of the run that made the tables
-    findings : told what differs
+    findings : differences are added to them
     """
     filters, options = asked
     wanted = [record for record in records if is_wanted(record, filters)]
@@ -74,7 +74,7 @@ def group_options(options: Any) -> tuple[Filters, StudyOptions]:
     Raises
     ------
     BadDataError
-        It tells something else.
+        It states something else.
     """
     try:
         labels = tupled(options)

@@ -46,7 +46,7 @@ from bidsapp.verify.options import known_options
 
 _RATIO = re.compile(r"_desc-(suvr|cl)([A-Za-z0-9]+)_pet\.nii\.gz$")
 _FROM_IMAGE = "by the image and the volumes of the package"
-# Fields of a record that the image alone tells.
+# Fields of a record that the image alone shows.
 _DERIVED = (
     "suvr", "centiloid", "centiloid_sd", "centiloid_interval", "rescan_sd", "rescan_interval",
     "uncertainty", "p_above_cutoff", "centiloids", "reference_agreement", "qc", "voi",
@@ -191,7 +191,7 @@ def _check_record(scan: FinishedScan, pet: Volume, findings: Findings) -> None:
 
 
 def _of_image(again: Mapping[str, Any], scan: FinishedScan, way: Processing) -> dict[str, Any]:
-    """What the image on disk tells of a scan whose SUVRs or Centiloid were measured in another."""
+    """What the image on disk shows of a scan whose SUVRs or Centiloid were measured in another."""
     plain_pet = way.smooth_fwhm_mm is None and way.target_resolution_mm is None
     again_of = {} if scan.processing.voi_mm != 2 else {key: again[key] for key in ("suvr", "voi")}
     if scan.record.centiloid_suvr and plain_pet:

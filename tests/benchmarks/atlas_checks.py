@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from bidsapp.core.grid.sampling import nearest
 from bidsapp.core.grid.volume import Volume
-from bidsapp.core.regions.atlas_checks import GROWN_MM, Anatomy, best_fit
+from bidsapp.core.regions.atlas_checks import DILATED_MM, Anatomy, best_fit
 from bidsapp.data import mni_grid, priors, template_mask
 
 NOT_ATLASES = ("emplate", "native", "tests/", "MNI152_T1", "t1_tal")
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("wheels", nargs="+", type=Path)
     grid, maps = mni_grid(2), priors().maps
     anatomy = Anatomy(template_mask(2).data, maps[0], maps[1], grid)
-    near = ndimage.distance_transform_edt(~anatomy.brain) * 2 <= GROWN_MM
+    near = ndimage.distance_transform_edt(~anatomy.brain) * 2 <= DILATED_MM
     tissues = (maps[0].astype(float), maps[0].astype(float) + maps[1])
     print(f"{'atlas':45}  volume   in the brain   best shift   mirror image better by")
     for wheel in parser.parse_args().wheels:

@@ -174,7 +174,7 @@ def test_every_node_that_works_has_words(raw, tmp_path):
             kinds.add(steps._kind(node.fullname))
             assert kinds - {None} == kinds, node.fullname
     table = read_table("steps")
-    assert kinds | {"page"} == table["told"].keys() | table["brief"].keys()
+    assert kinds | {"page"} == table["counted"].keys() | table["brief"].keys()
 
 
 def test_the_record_of_a_run_has_the_times(raw, tmp_path, fates, monkeypatch):

@@ -224,7 +224,7 @@ def test_the_report_has_everything(out, verify, tmp_path):
     assert [one["path"] for one in report["Differences"]] == ["sub-01.html"]
     verify("--report", tmp_path / "report.tsv")
     head, row = (tmp_path / "report.tsv").read_text().splitlines()
-    assert head.split("\t") == ["path", "field", "told", "found", "sentence"]
+    assert head.split("\t") == ["path", "field", "stated", "found", "sentence"]
     assert row.startswith("sub-01.html\t")
 
 

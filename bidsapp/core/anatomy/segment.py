@@ -139,7 +139,7 @@ def segment(
     Raises
     ------
     BadDataError
-        The image holds no head.
+        The image contains no head.
     """
     # the order of sums, and so the bits, must not depend on the number of threads
     with threadpool_limits(limits=1):

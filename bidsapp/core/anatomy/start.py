@@ -197,7 +197,7 @@ def find_head(
     Raises
     ------
     BadDataError
-        The image holds no head.
+        The image contains no head.
     """
     candidates: list[_StartCandidate] = []
     reason = BadDataError("contains no head")

@@ -27,7 +27,7 @@ def measured_box(data: NDArray[np.generic]) -> Box:
     """First and last index along each axis of the part of a PET image that was measured.
 
     Whole planes at the ends without a finite, non-zero voxel are padding: they were put there by
-    a reconstruction or a resampling and hold no activity to average.
+    a reconstruction or a resampling and have no activity to average.
 
     Parameters
     ----------

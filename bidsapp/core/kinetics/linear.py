@@ -8,8 +8,8 @@ others, with C' and k2' of the reference tissue:
 Here it is averaged over each frame, integrals as well as activities, so that it holds for what the
 scanner measured and not only at the middle of frames.
 
-The integral of C carries the noise of all frames before, so the residuals of these fits are no
-measure of their errors. Standard errors are propagated instead: the noise of every frame, estimated
+The integral of C carries the noise of all frames before, so the residuals of these fits do not
+measure their errors. Standard errors are propagated instead: the noise of every frame, estimated
 from the residuals of SRTM and the weights, times the derivative of the result by that frame.
 """
 

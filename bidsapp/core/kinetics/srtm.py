@@ -4,7 +4,7 @@ With one tissue compartment each (Lammertsma & Hume, NeuroImage 4:153, 1996)
 
     C(t) = R1 C'(t) + (k2 - R1 theta) C'(t) * exp(-theta t),    theta = k2 / (1 + BPND)
 
-is linear but for theta. SRTM2 (Wu & Carson, J Cereb Blood Flow Metab 22:1440, 2002) gives all
+is linear except for theta. SRTM2 (Wu & Carson, J Cereb Blood Flow Metab 22:1440, 2002) gives all
 tissues one k2' = k2 / R1, that of the reference tissue, which leaves R1 and theta:
 
     C(t) = R1 [C'(t) + (k2' - theta) C'(t) * exp(-theta t)]
@@ -227,7 +227,7 @@ def best_on_grid(
     """Index of the best theta of every row, shape (R,); 0, the slowest, is not an answer.
 
     A curve proportional to its reference (R1 = DVR) has any theta, and noise may pick the slowest,
-    of which a DVR of anything would follow. Where the fastest does as well, but for four times the
+    of which a DVR of anything would follow. Where the fastest does as well, within four times the
     residual variance, it is taken: the tissue follows its reference at once, in the ratio DVR.
 
     Parameters

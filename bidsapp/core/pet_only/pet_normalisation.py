@@ -88,7 +88,7 @@ class PetNormalisation:
         ``pet_only_rival``, how much of the PET the best other place explains of what this one does
         (in log units, 1: as much), both when affines of the coarse PET are compared;
         ``pet_only_stretch_sds``, largest log-stretch of the affine in standard deviations of adult
-        heads; ``pet_only_turn_deg``, turn of the head against the axes of the header;
+        heads; ``pet_only_turn_deg``, rotation of the head against the axes of the header;
         ``pet_only_jacobian_min``, ``pet_only_jacobian_max`` of the warp over the brain;
         ``pet_only_fwhm_mm``, blur of the tissue maps that fits best.
     """

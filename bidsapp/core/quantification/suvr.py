@@ -29,7 +29,7 @@ def uptake_ratios(
     Raises
     ------
     BadDataError
-        A reference region holds no activity.
+        A reference region contains no activity.
     """
     uptake = table[target].mean
     ratios: dict[str, float | None] = {}

@@ -286,7 +286,7 @@ def mueller_gaertner(
 ) -> tuple[Float32, float]:
     """Grey matter by the method of Mueller-Gaertner et al. (J Cereb Blood Flow Metab 12:571, 1992).
 
-    ``f_GM = (g - C_WM (P_WM * h)) / (P_GM * h)``; the cerebrospinal fluid holds no activity.
+    ``f_GM = (g - C_WM (P_WM * h)) / (P_GM * h)``; the cerebrospinal fluid has no activity.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ from bidsapp.core.registration.levels import RIDGE
 from bidsapp.core.registration.tissue_model import TissueModel
 from bidsapp.errors import BadDataError
 
-VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are laid on it
+VOXEL_MM, FWHM_MM = 10.0, 14.0  # of the coarse PET; blur of the maps that are placed on it
 REACH_MM = 8.0  # voxels that far from the brain count
 # Usual uptake of grey matter, white matter and CSF: between that of negative and positive scans.
 USUAL_UPTAKE = np.array([1.2, 1.6, 0.4])

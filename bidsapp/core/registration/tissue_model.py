@@ -177,7 +177,7 @@ class _Step:
     right: Float64
 
     def solve(self, damping: float) -> Float64:
-        # the shortest of all solutions: none at all where the PET holds no brain
+        # the shortest of all solutions: none at all where the PET contains no brain
         return shortest_solution(damped(self.normal, damping), self.right)
 
 

@@ -2,9 +2,9 @@
 
 `between_pipelines` relates two pipelines on the same scans, as is done for tau.
 
-Level 1 finds the SUVRs of the two groups that define 0 and 100 Centiloid and compares one's own
-Centiloids with the published ones of the same people. Level 2 relates the SUVRs of a tracer to
-those of PiB in people who had both.
+Level 1 finds the SUVRs of the two groups that define 0 and 100 Centiloid and compares a
+laboratory's own Centiloids with the published ones of the same people. Level 2 relates the SUVRs of
+a tracer to those of PiB in people who had both.
 """
 
 from __future__ import annotations
@@ -309,7 +309,7 @@ def level2(
 
 @dataclass(frozen=True)
 class PipelineLine(JudgedLine):
-    """SUVRs of the standard pipeline from those of one's own, of the same scans.
+    """SUVRs of the standard pipeline from those of a laboratory, of the same scans.
 
     ``line`` is standard = slope * own + intercept; ``agreement`` of the SUVRs by the line with the
     standard ones.
@@ -334,7 +334,7 @@ def between_pipelines(
 
     Parameters
     ----------
-    own, standard : shape (N,), SUVRs of the same scans by one's own and by the standard pipeline
+    own, standard : shape (N,), SUVRs of the same scans by a laboratory and by the standard pipeline
     names : of the people
     limits : lowest and highest of each number of the line
     fit : regression to use

@@ -25,7 +25,7 @@ INTERCEPT, YEARS = "intercept", "years"
 _STARTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # spread of participants over that of scans
 _TOLERANCE = 1e-7  # of the deviance
 _RESTARTS = 20
-_LEAST_SPAN = 0.05  # of the longest course: two tracers within days tell nothing of the years
+_LEAST_SPAN = 0.05  # of the longest course: two tracers within days say nothing about the years
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Term:
     estimate, se : float
     freedom : int
         Degrees of freedom: participants minus fixed effects, for the change per year those with
-        scans further apart than `_LEAST_SPAN`, because the others tell nothing of it.
+        scans further apart than `_LEAST_SPAN`, because the others say nothing about it.
     low, high : float
         95 % interval, by Student's t.
     """
@@ -193,7 +193,7 @@ class _Point:
 
     Attributes
     ----------
-    deviance : -2 log restricted likelihood, but for a constant
+    deviance : -2 log restricted likelihood, except for a constant
     coefficients : of the fixed effects
     information : of them, over ``scale``
     scale : variance of scans

@@ -127,7 +127,7 @@ def two_groups(
     resamples: int,
     seed: int,
 ) -> TwoGroups:
-    """Tell a lower from an upper group, or refuse.
+    """Separate a lower from an upper group, or refuse.
 
     Parameters
     ----------
