@@ -78,7 +78,7 @@ class Timeline:
         rising = (end > start).all() and (start[1:] > end[:-1] - 1.01 * _ROUNDING_MIN).all()
         if not rising:
             raise BadDataError("the frames overlap; check FrameTimesStart and FrameDuration")
-        edges, frame = [float(start[0]) if start[0] < -_ROUNDING_MIN else 0.0], []
+        edges, frame = [min(float(start[0]), 0.0)], []
         for begin, finish in zip(start, end, strict=True):
             missing = begin - edges[-1]
             if missing > _ROUNDING_MIN:

@@ -153,14 +153,14 @@ def align_frames(
     groups = merged_groups(durations_s)
     images = _merged(frames, durations_s, groups)
     lasting = np.array([sum(durations_s[i] for i in group) for group in groups])
-    counts = np.array([float(image.data.mean(dtype=np.float64)) for image in images]) * lasting
+    activity = np.array([float(image.data.mean(dtype=np.float64)) for image in images])
+    counts = activity * lasting
     if not counts.max() > 0:
         raise BadDataError("no frame of the PET contains activity; look at the image")
     matters = np.array([counted is None or any(counted[i] for i in group) for group in groups])
     in_window = matters & (counted is not None)  # its frames have contrast, however short they are
-    activity = counts / lasting
-    few, dark = counts < FAINT * counts.max(), activity < FAINT * activity.max()
-    faint = np.where(in_window, dark, few)
+    shown = np.where(in_window, activity / activity.max(), counts / counts.max())
+    faint = shown < FAINT
     with threadpool_limits(limits=1):
         head, aligned = _align(images, int(counts.argmax()), faint)
     faint |= _astray(aligned, faint, head) & ~in_window
