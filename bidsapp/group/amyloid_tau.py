@@ -137,8 +137,8 @@ def amyloid_tau(rows: Sequence[Row], rule: StatusRule) -> AmyloidTau:
 
 def _participant(name: str, rows: Sequence[Row], rule: StatusRule) -> dict[str, Any]:
     amyloid, tau = (
-        [rows[place] for place in one_per_visit(rows, (
-            place for place, row in enumerate(rows) if row[column] is not None
+        [rows[index] for index in one_per_visit(rows, (
+            index for index, row in enumerate(rows) if row[column] is not None
         ))]
         for column in ("centiloid", rule.column)
     )  # fmt: skip

@@ -39,13 +39,13 @@ class Group:
     Attributes
     ----------
     name : for people
-    places : of the rows among all, by rising Centiloid
+    indices : of the rows among all, by rising Centiloid
     centiloids : sorted
     bands : band -> number of scans
     """
 
     name: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     centiloids: tuple[float, ...]
     bands: tuple[tuple[Band, int], ...]
 
@@ -79,26 +79,26 @@ def groups(rows: Sequence[Row], column: str) -> list[Group]:
     list of Group
     """
     by_group: dict[str, list[int]] = {code: [] for code in tracers()} if column == "tracer" else {}
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if row["centiloid"] is not None:
-            by_group.setdefault(str(row[column] or "not stated"), []).append(place)
-    named = {name: places for name, places in by_group.items() if places}
+            by_group.setdefault(str(row[column] or "not stated"), []).append(index)
+    named = {name: indices for name, indices in by_group.items() if indices}
     if column != "tracer":
         order = label_order if column == "session_id" else natural
         named = {name: named[name] for name in sorted(named, key=order)}
     if len(named) > _MOST_GROUPS:
         kept = set(sorted(named, key=lambda name: -len(named[name]))[: _MOST_GROUPS - 1])
-        rest = [place for name, places in named.items() if name not in kept for place in places]
+        rest = [index for name, indices in named.items() if name not in kept for index in indices]
         count = len(named) - len(kept)
-        named = {name: places for name, places in named.items() if name in kept}
+        named = {name: indices for name, indices in named.items() if name in kept}
         named[f"{count} others"] = rest
-    return [_group(rows, _for_people(column, name), places) for name, places in named.items()]
+    return [_group(rows, _for_people(column, name), indices) for name, indices in named.items()]
 
 
-def _group(rows: Sequence[Row], name: str, places: Sequence[int]) -> Group:
-    ordered = sorted(places, key=lambda place: rows[place]["centiloid"])
-    values = tuple(rows[place]["centiloid"] for place in ordered)
-    named = [rows[place]["band"] for place in ordered]
+def _group(rows: Sequence[Row], name: str, indices: Sequence[int]) -> Group:
+    ordered = sorted(indices, key=lambda index: rows[index]["centiloid"])
+    values = tuple(rows[index]["centiloid"] for index in ordered)
+    named = [rows[index]["band"] for index in ordered]
     counts = tuple((band, named.count(band.name)) for band in scale().bands)
     return Group(name, tuple(ordered), values, counts)
 
@@ -133,7 +133,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         y = 78 + _ROW * line
         parts += [
             stroke("rule", (axis.start, axis.end), (y, y)),
-            tag("text", group.name, " ", tag("tspan", len(group.places), class_="muted"),
+            tag("text", group.name, " ", tag("tspan", len(group.indices), class_="muted"),
                 x=20, y=y - 36),
         ]  # fmt: skip
         if group.quartiles:
@@ -142,7 +142,7 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
         parts += _dots(rows, group, axis, y)
     parts.append(bottom(axis, height, "CL", 25))
     medians = "; ".join(
-        f"{group.name}: {count(len(group.places), 'scan')}, median {number(group.median)} CL"
+        f"{group.name}: {count(len(group.indices), 'scan')}, median {number(group.median)} CL"
         for group in shown
     )
     words = Words.of("distribution", f"-{by}", by=by, source=scale().source.short, medians=medians)
@@ -151,15 +151,15 @@ def distribution(rows: Sequence[Row], column: str, by: str) -> Figure | None:
 
 def _dots(rows: Sequence[Row], group: Group, axis: Axis, y: float) -> list[Markup]:
     """Put dots of like value beside each other, alternately above and below the line."""
-    places = zip(group.places, group.centiloids, strict=True)
-    columns = grouped((round(axis.at(value) / _DOT), place) for place, value in places)
+    indices = zip(group.indices, group.centiloids, strict=True)
+    columns = grouped((round(axis.at(value) / _DOT), index) for index, value in indices)
     step = min(_DOT, 2 * _HALF_ROW / max(map(len, columns.values())))
     return _dots_or_specks(
         rows,
         [
-            (place, axis.at(rows[place]["centiloid"]), y + (-1) ** i * ((i + 1) // 2) * step, None)
+            (index, axis.at(rows[index]["centiloid"]), y + (-1) ** i * ((i + 1) // 2) * step, None)
             for column in columns.values()
-            for i, place in enumerate(column)
+            for i, index in enumerate(column)
         ],
     )
 
@@ -172,25 +172,25 @@ def _dots_or_specks(
     Specks are two paths, with and without flags, so that the page of a large study stays small.
     """
     if len(rows) <= _MOST_DOTS:
-        return [_dot(rows, place, x, y, words, radius) for place, x, y, words in marks]
+        return [_dot(rows, index, x, y, words, radius) for index, x, y, words in marks]
     specks: dict[str, list[str]] = {"speck": [], "speck flagged": []}
-    for place, x, y, _ in marks:
-        kind = "speck flagged" if rows[place]["flags"] else "speck"
+    for index, x, y, _ in marks:
+        kind = "speck flagged" if rows[index]["flags"] else "speck"
         specks[kind].append(f"M{x:.0f} {y:.1f}h0")
     return [tag("path", class_=kind, d="".join(ends)) for kind, ends in specks.items() if ends]
 
 
 def _dot(
-    rows: Sequence[Row], place: int, x: float, y: float, words: str | None = None,
+    rows: Sequence[Row], index: int, x: float, y: float, words: str | None = None,
     radius: float = 3.0,
 ) -> Markup:  # fmt: skip
     """A scan: filled without flags, open with; the script finds its row by ``data-row``."""
-    row = rows[place]
+    row = rows[index]
     name = " ".join(filter(None, (row["participant_id"], row["session_id"])))
     return tag(
         "circle", tag("title", f"{name}: {words or number(row['centiloid']) + ' CL'}"),
         class_="dot flagged" if row["flags"] else "dot", cx=x, cy=y, r=radius,
-        data_row=place,
+        data_row=index,
     )  # fmt: skip
 
 
@@ -212,19 +212,19 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
     panels = []
     for region in ("cg", "wcb", "pons"):
         name = read_table("display")["volumes"][region]
-        places = [
-            place for place, row in enumerate(rows)
+        indices = [
+            index for index, row in enumerate(rows)
             if None not in (row["centiloid_wc"], row[f"centiloid_{region}"])
         ]  # fmt: skip
-        if places:
-            panels.append((region, name, places))
+        if indices:
+            panels.append((region, name, indices))
     if not panels:
         return None
     axis = Axis(scale().low, scale().high, 58, WIDTH - 20)
     parts, sentences, height = [], [], 0.0
-    for region, name, places in panels:
+    for region, name, indices in panels:
         differences = [
-            rows[place][f"centiloid_{region}"] - rows[place]["centiloid_wc"] for place in places
+            rows[index][f"centiloid_{region}"] - rows[index]["centiloid_wc"] for index in indices
         ]
         top = height + 36
         upright = Axis.around([*differences, *_SHOWN_DIFFERENCES], top + 130, top)
@@ -240,9 +240,9 @@ def agreement(rows: Sequence[Row]) -> Figure | None:
         ends = axis.start, axis.end
         parts += [stroke("limit", ends, (upright.at(edge), upright.at(edge))) for edge in edges]
         parts += _dots_or_specks(rows, [
-            (place, axis.at(rows[place]["centiloid_wc"]), upright.at(difference),
+            (index, axis.at(rows[index]["centiloid_wc"]), upright.at(difference),
              f"{number(difference)} CL")
-            for place, difference in zip(places, differences, strict=True)
+            for index, difference in zip(indices, differences, strict=True)
         ])  # fmt: skip
         height += 178
     parts.append(bottom(axis, height - 6, "Centiloid by the whole cerebellum", 25))
@@ -281,7 +281,7 @@ def outlier_strips(
             tag("text", labels.get(measure, measure), class_="end", x=axis.start - 10, y=y + 4),
         ]
         parts += _dots_or_specks(rows, [
-            (score.place, axis.at(score.z), y, f"{number(score.value, 2)}, z {number(score.z)}")
+            (score.index, axis.at(score.z), y, f"{number(score.value, 2)}, z {number(score.z)}")
             for score in scored if score.measure == measure
         ])  # fmt: skip
     parts.append(bottom(axis, height, "robust z-score", 2))
@@ -355,7 +355,7 @@ def spaghetti(
     def group(course: Course) -> str:
         if coloured is None:
             return course.tracer
-        return str(coloured[1][course.places[0]] or "not stated")
+        return str(coloured[1][course.indices[0]] or "not stated")
 
     names = list(dict.fromkeys(map(group, shown)))
     if coloured is not None:
@@ -369,7 +369,7 @@ def spaghetti(
             for time, value in zip(course.times, course.values, strict=True)
         ]
         parts.append(polyline(points, colour, stroke_opacity=0.4 if many else 0.8))
-        marks += [(place, x, y, None) for place, (x, y) in zip(course.places, points, strict=True)]
+        marks += [(index, x, y, None) for index, (x, y) in zip(course.indices, points, strict=True)]
     parts += _dots_or_specks(rows, marks, 1.6 if many else 3.0)
     parts += [
         legend_entry(

@@ -49,12 +49,12 @@ def cohort_model(rows: Sequence[Row]) -> list[Row]:
     has_centiloid = any(row["centiloid"] is not None for row in rows)
     unit, value = ("CL", itemgetter("centiloid")) if has_centiloid else ("SUVR", suvr_of)
     valued = [
-        place
-        for place, row in enumerate(rows)
+        index
+        for index, row in enumerate(rows)
         if row["tracer"] not in tau_tracers() and value(row) is not None
     ]
-    known = [place for place in valued if rows[place]["years"] is not None]
-    scans = [rows[place] for place in one_per_visit(rows, known)]
+    known = [index for index in valued if rows[index]["years"] is not None]
+    scans = [rows[index] for index in one_per_visit(rows, known)]
     used = {str(row["tracer"]) for row in scans}
     people = grouped((row["participant_id"], row) for row in scans)
     shortest = read_table("cohort")["change"]["shortest_years"]

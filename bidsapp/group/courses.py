@@ -24,7 +24,7 @@ class Course:
     Attributes
     ----------
     participant, tracer : of all scans
-    places : of the rows among all
+    indices : of the rows among all
     times : years since the first scan, or 0, 1, 2 ... when no times are known
     values : CL
     in_years : whether the times are years
@@ -32,7 +32,7 @@ class Course:
 
     participant: str
     tracer: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     times: tuple[float, ...]
     values: tuple[float, ...]
     in_years: bool
@@ -168,23 +168,25 @@ def courses(
     """
     drawn = []
     for scans in visits:
-        places = [place for place in scans.places if rows[place]["centiloid"] is not None]
-        if scans.tracer is None or len(places) < 2:
+        indices = [index for index in scans.indices if rows[index]["centiloid"] is not None]
+        if scans.tracer is None or len(indices) < 2:
             continue
-        moments = [rows[place]["years"] if treated is None else treated[place] for place in places]
-        known = {p: moment for p, moment in zip(places, moments, strict=True) if moment is not None}
-        in_years = len(known) == len(places)
+        stated = [rows[index]["years"] if treated is None else treated[index] for index in indices]
+        moments = {
+            i: moment for i, moment in zip(indices, stated, strict=True) if moment is not None
+        }
+        in_years = len(moments) == len(indices)
         if in_years:
-            places.sort(key=known.__getitem__)
-            start = known[places[0]] if treated is None else 0.0
-            times = [known[place] - start for place in places]
+            indices.sort(key=moments.__getitem__)
+            start = moments[indices[0]] if treated is None else 0.0
+            times = [moments[index] - start for index in indices]
         elif treated is None:
-            times = [float(visit) for visit in range(len(places))]
+            times = [float(visit) for visit in range(len(indices))]
         else:
             continue
-        values = tuple(float(rows[place]["centiloid"]) for place in places)
+        values = tuple(float(rows[index]["centiloid"]) for index in indices)
         course = Course(
-            scans.participant, scans.tracer, tuple(places), tuple(times), values, in_years
+            scans.participant, scans.tracer, tuple(indices), tuple(times), values, in_years
         )
         drawn.append(course)
     return drawn

@@ -47,7 +47,7 @@ def cutoffs(rows: Sequence[Row], controls: tuple[str, str] | None = None) -> Cut
     -------
     CutOffs
     """
-    people = [rows[place] for place in first_scans(rows)]
+    people = [rows[index] for index in first_scans(rows)]
     values = tuple(float(row["centiloid"]) for row in people)
     table = read_table("cohort")["mixture"]
     groups, refused = None, None

@@ -22,19 +22,19 @@ class Finding:
 
     Attributes
     ----------
-    place : of the row among all
+    index : of the row among all
     flag : its code for the column flags; its message is a sentence without its full stop
-    others : places of the scans it is about
+    others : indices of the scans it is about
     """
 
-    place: int
+    index: int
     flag: Flag
     others: tuple[int, ...]
 
     @property
     def order(self) -> tuple[int, str]:
         """By scan, then by code."""
-        return self.place, self.flag.code
+        return self.index, self.flag.code
 
 
 def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Finding]:
@@ -54,26 +54,26 @@ def duplicates(records: Sequence[ScanRecord], rows: Sequence[Row]) -> list[Findi
     list of Finding
     """
     groups = [
-        (f"duplicate-{image}", kind, places)
+        (f"duplicate-{image}", kind, indices)
         for kind in ("inputs", "voxels")
         for image in ("pet", "t1w")
-        for places in _by_hash(records, kind, image)
+        for indices in _by_hash(records, kind, image)
     ]
-    groups += [("duplicate-pet", "ratios", places) for places in _alike(records)]
+    groups += [("duplicate-pet", "ratios", indices) for indices in _alike(records)]
     findings: dict[tuple[int, str], Finding] = {}
-    for code, why, places in groups:
-        for place in places:
-            person = rows[place]["participant_id"]
+    for code, why, indices in groups:
+        for index in indices:
+            person = rows[index]["participant_id"]
             others = [
-                other for other in places
-                if other != place
+                other for other in indices
+                if other != index
                 and (code == "duplicate-pet" or rows[other]["participant_id"] != person)
             ]  # fmt: skip
             if others:
                 names = some((scan_name(rows[other]) for other in others), _NAMED)
                 flag = worded_flag(code, why, others=names)
-                finding = Finding(place, flag, tuple(others[:_NAMED]))
-                findings.setdefault((place, code), finding)
+                finding = Finding(index, flag, tuple(others[:_NAMED]))
+                findings.setdefault((index, code), finding)
     return sorted(findings.values(), key=lambda finding: finding.order)
 
 
@@ -96,23 +96,23 @@ def scan_name(row: Row) -> str:
 def _by_hash(records: Sequence[ScanRecord], kind: str, image: str) -> list[list[int]]:
     """Places of scans whose raw images have one hash, of the file or of its voxels."""
     groups: dict[str, list[int]] = {}
-    for place, record in enumerate(records):
+    for index, record in enumerate(records):
         value = getattr(record.provenance, kind).get(image)
         if value is not None:
-            groups.setdefault(value, []).append(place)
-    return [places for places in groups.values() if len(places) > 1]
+            groups.setdefault(value, []).append(index)
+    return [indices for indices in groups.values() if len(indices) > 1]
 
 
 def _alike(records: Sequence[ScanRecord]) -> list[list[int]]:
     """Places of scans whose uptake ratios all agree: neighbours in the order of the ratios."""
     limit = read_table("cohort")["duplicates"]["relative"]
     known = {}
-    for place, record in enumerate(records):
+    for index, record in enumerate(records):
         ratios = [ratio for name in REFERENCES if (ratio := record.suvr.get(name))]
         if record.status is Status.OK and len(ratios) == len(REFERENCES):
-            known[place] = ratios
+            known[index] = ratios
     groups: list[list[int]] = []
-    for before, after in pairwise(sorted(known, key=lambda place: (known[place], place))):
+    for before, after in pairwise(sorted(known, key=lambda index: (known[index], index))):
         pairs = zip(known[before], known[after], strict=True)
         if all(abs(a - b) <= limit * abs(a) for a, b in pairs):
             if groups and groups[-1][-1] == before:

@@ -44,13 +44,13 @@ def implausible(
         for kind, i, j in course.pairs():
             if kind != CONSECUTIVE:
                 continue
-            first, last = course.places[i], course.places[j]
+            first, last = course.indices[i], course.indices[j]
             on_treatment = treated is not None and (treated[last] or 0.0) > 0
             for flag in _contradictions(rows[first], rows[last], limits):
                 if flag.code == "centiloid-fall" and on_treatment:
                     continue
-                for place, other in ((first, last), (last, first)):
-                    findings.setdefault((place, flag.code), Finding(place, flag, (other,)))
+                for index, other in ((first, last), (last, first)):
+                    findings.setdefault((index, flag.code), Finding(index, flag, (other,)))
     return sorted(findings.values(), key=lambda finding: finding.order)
 
 
@@ -66,16 +66,16 @@ def shifted_dates(records: Sequence[ScanRecord]) -> list[Finding]:
     list of Finding
     """
     odd = on_two_calendars(records)
-    places = grouped(
-        (record.entities["sub"], place)
-        for place, record in enumerate(records)
+    indices = grouped(
+        (record.entities["sub"], index)
+        for index, record in enumerate(records)
         if record.entities["sub"] in odd and record.acquired is not None
     )
     flag = worded_flag("dates-shifted")
     return [
-        Finding(place, flag, tuple(at for at in of_person if at != place))
-        for of_person in places.values()
-        for place in of_person
+        Finding(index, flag, tuple(at for at in of_person if at != index))
+        for of_person in indices.values()
+        for index in of_person
     ]
 
 

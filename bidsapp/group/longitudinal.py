@@ -47,7 +47,7 @@ def change_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     list of dict
     """
     return [
-        _pair_row(rows[course.places[i]], rows[course.places[j]], kind)
+        _pair_row(rows[course.indices[i]], rows[course.indices[j]], kind)
         for course in courses
         for kind, i, j in course.pairs()
     ]
@@ -67,7 +67,7 @@ def slope_rows(rows: Sequence[Row], courses: Iterable[Visits]) -> list[Row]:
     """
     slopes = []
     for course in courses:
-        visits = [rows[place] for place in course.places]
+        visits = [rows[index] for index in course.indices]
         scans = [row for row in visits if row["centiloid"] is not None]
         if len(scans) < 3:
             scans = [row for row in visits if suvr_of(row) is not None]

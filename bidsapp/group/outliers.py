@@ -31,12 +31,12 @@ class Score:
 
     Attributes
     ----------
-    place : of the row among all
+    index : of the row among all
     measure : column
     value, z : the number, and (value - median) / (1.4826 * median absolute deviation)
     """
 
-    place: int
+    index: int
     measure: str
     value: float
     z: float
@@ -54,21 +54,21 @@ def scores(rows: Sequence[Row]) -> list[Score]:
     list of Score
     """
     scored: list[Score] = []
-    done = [place for place, row in enumerate(rows) if row["status"] == "ok"]
+    done = [index for index, row in enumerate(rows) if row["status"] == "ok"]
     kinds = _by_kind(rows, done)
     for measure in OF_PET:
-        for kind, places in kinds.items():
-            among = places if len(kind) > 1 else [p for p in done if rows[p]["tracer"] == kind[0]]
-            members = set(places)
-            scored += [score for score in _scores(rows, among, measure) if score.place in members]
+        for kind, indices in kinds.items():
+            among = indices if len(kind) > 1 else [p for p in done if rows[p]["tracer"] == kind[0]]
+            members = set(indices)
+            scored += [score for score in _scores(rows, among, measure) if score.index in members]
     for measure in OF_T1W:
         scored += _scores(rows, done, measure)
     return scored
 
 
-def _by_kind(rows: Sequence[Row], places: Sequence[int]) -> dict[tuple[Any, ...], list[int]]:
+def _by_kind(rows: Sequence[Row], indices: Sequence[int]) -> dict[tuple[Any, ...], list[int]]:
     """Scans of a tracer by one scanner; those of scanners with too few of them by tracer alone."""
-    keys = {p: tuple(rows[p].get(key) for key in ("tracer", "site", "scanner")) for p in places}
+    keys = {p: tuple(rows[p].get(key) for key in ("tracer", "site", "scanner")) for p in indices}
     count = Counter(keys.values())
     kinds = grouped((key if count[key] >= FEWEST else key[:1], p) for p, key in keys.items())
     return kinds
@@ -90,9 +90,9 @@ def outliers(scored: Iterable[Score]) -> list[Score]:
     )
 
 
-def _scores(rows: Sequence[Row], places: Sequence[int], measure: str) -> list[Score]:
+def _scores(rows: Sequence[Row], indices: Sequence[int], measure: str) -> list[Score]:
     values = {
-        place: known for place in places if (known := _value(rows[place], measure)) is not None
+        index: known for index in indices if (known := _value(rows[index], measure)) is not None
     }
     if len(values) < FEWEST:
         return []

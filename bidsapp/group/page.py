@@ -100,7 +100,7 @@ def group_page(
         n_outliers=len(far),
         **_longitudinal(study),
         sites=study.sites if len(study.sites) > 1 else [],
-        findings=[(rows[finding.place], finding) for finding in study.findings[:_MOST_LISTED]],
+        findings=[(rows[finding.index], finding) for finding in study.findings[:_MOST_LISTED]],
         n_findings=len(study.findings),
         cutoffs=study.cutoffs.rows if study.cutoffs.values else [],
         tau=study.amyloid_tau,
@@ -160,7 +160,7 @@ def _explored(rows: Sequence[Row]) -> dict[str, str]:
 def _doubtful(rows: Sequence[Row]) -> list[int]:
     """Places of the rows whose Centiloid has no band, because a flag puts it in doubt."""
     return [
-        place for place, row in enumerate(rows)
+        index for index, row in enumerate(rows)
         if row["centiloid"] is not None and row["band"] is None
     ]  # fmt: skip
 
@@ -184,7 +184,7 @@ def _data(rows: Sequence[Row], counted: Sequence[Row]) -> dict[str, Any]:
     return {
         "explored": list(explored.items()),
         "doubtful": _doubtful(rows),
-        "left_out": [place for place, row in enumerate(rows) if row is not counted[place]],
+        "left_out": [index for index, row in enumerate(rows) if row is not counted[index]],
         "scale": {"low": known.low, "high": known.high},
         "columns": columns,
         "shown": list(shown.items()),

@@ -100,9 +100,9 @@ def _outline(scan: StoredScan, atlas: str) -> tuple[list[str], list[str]]:
     columns = first.split("\t")
     if "name" not in columns:
         return [], []
-    place = columns.index("name")
-    cells = (line.split("\t", place + 1) for line in lines if line)
-    return columns, [row[place] for row in cells if len(row) > place]
+    index = columns.index("name")
+    cells = (line.split("\t", index + 1) for line in lines if line)
+    return columns, [row[index] for row in cells if len(row) > index]
 
 
 def _read(scan: StoredScan, atlas: str) -> list[dict[str, str]]:

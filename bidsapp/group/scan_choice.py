@@ -13,7 +13,7 @@ from bidsapp.grouping import grouped
 from bidsapp.plain import natural
 
 
-def one_per_visit(rows: Sequence[Row], places: Iterable[int]) -> list[int]:
+def one_per_visit(rows: Sequence[Row], indices: Iterable[int]) -> list[int]:
     """Scans that count where several show one thing: reconstructions and runs of a session.
 
     Of several scans of a session with a tracer the one counts whose reconstruction the participant
@@ -22,19 +22,19 @@ def one_per_visit(rows: Sequence[Row], places: Iterable[int]) -> list[int]:
     Parameters
     ----------
     rows : of ``group_centiloid.tsv``
-    places : of scans that may count, in order
+    indices : of scans that may count, in order
 
     Returns
     -------
     list of int
     """
-    places = list(places)
-    usual = Counter(map(_reconstruction, (rows[place] for place in places)))
+    indices = list(indices)
+    usual = Counter(map(_reconstruction, (rows[index] for index in indices)))
     chosen: dict[tuple[str, ...], int] = {}
-    for place in places:
-        other = chosen.setdefault(visit_of(rows[place]), place)
-        if usual[_reconstruction(rows[place])] > usual[_reconstruction(rows[other])]:
-            chosen[visit_of(rows[place])] = place
+    for index in indices:
+        other = chosen.setdefault(visit_of(rows[index]), index)
+        if usual[_reconstruction(rows[index])] > usual[_reconstruction(rows[other])]:
+            chosen[visit_of(rows[index])] = index
     return sorted(chosen.values())
 
 
@@ -70,14 +70,14 @@ def first_scans(rows: Sequence[Row]) -> list[int]:
     -------
     list of int
     """
-    known = [place for place, row in enumerate(rows) if row["centiloid"] is not None]
-    people = grouped((rows[place]["participant_id"], place) for place in one_per_visit(rows, known))
-    return [_earliest(rows, places) for places in people.values()]
+    known = [index for index, row in enumerate(rows) if row["centiloid"] is not None]
+    people = grouped((rows[index]["participant_id"], index) for index in one_per_visit(rows, known))
+    return [_earliest(rows, indices) for indices in people.values()]
 
 
-def _earliest(rows: Sequence[Row], places: Sequence[int]) -> int:
-    order = time_order([rows[place] for place in places])
-    return min(places, key=lambda place: order(rows[place]))
+def _earliest(rows: Sequence[Row], indices: Sequence[int]) -> int:
+    order = time_order([rows[index] for index in indices])
+    return min(indices, key=lambda index: order(rows[index]))
 
 
 def label_order(session: str | None) -> tuple[int, tuple[Any, ...]]:
@@ -99,7 +99,7 @@ def label_order(session: str | None) -> tuple[int, tuple[Any, ...]]:
     label = session or ""
     word = re.sub(r"[\d\W_]", "", label.removeprefix("ses-")).lower()
     words = read_table("cohort")["visits"]["first"]
-    rank = next((place for place, alike in enumerate(words) if word in alike), len(words))
+    rank = next((index for index, alike in enumerate(words) if word in alike), len(words))
     return rank, natural(label)
 
 

@@ -38,13 +38,13 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
     -------
     list of dict
     """
-    far = {score.place for score in scored if abs(score.z) > LIMIT}
+    far = {score.index for score in scored if abs(score.z) > LIMIT}
     site_table = []
     for level in ("site", "scanner"):
         groups: dict[str | None, dict[tuple[Any, ...], list[int]]] = {}
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             key = (row.get("site"), row.get("scanner") if level == "scanner" else None)
-            groups.setdefault(row["tracer"], {}).setdefault(key, []).append(place)
+            groups.setdefault(row["tracer"], {}).setdefault(key, []).append(index)
         for tracer in sorted(groups, key=lambda code: (code is None, code)):
             members = groups[tracer]
             if level == "scanner" and all(key[1] is None for key in members):
@@ -52,8 +52,8 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
             scanners = Counter(key[0] for key in members)
             first = _first_centiloids(rows, chain.from_iterable(members.values()))
             values = {
-                key: [first[place] for place in places if place in first]
-                for key, places in members.items()
+                key: [first[index] for index in indices if index in first]
+                for key, indices in members.items()
             }
             for key in sorted(members, key=lambda key: [natural(part or "") for part in key]):
                 if level == "site" or scanners[key[0]] > 1:  # else the row of the site has it all
@@ -63,10 +63,10 @@ def site_rows(rows: Sequence[Row], scored: Iterable[Score]) -> list[dict[str, An
 
 def _row(
     rows: Sequence[Row], level: str, tracer: str | None, key: tuple[Any, ...],
-    places: Sequence[int], far: set[int], centiloids: Mapping[tuple[Any, ...], Sequence[float]],
+    indices: Sequence[int], far: set[int], centiloids: Mapping[tuple[Any, ...], Sequence[float]],
 ) -> dict[str, Any]:  # fmt: skip
-    scanners = {rows[place].get("scanner") for place in places}
-    done = [place for place in places if rows[place]["status"] == "ok"]
+    scanners = {rows[index].get("scanner") for index in indices}
+    done = [index for index in indices if rows[index]["status"] == "ok"]
     values = centiloids[key]
     others = [value for other, of in centiloids.items() if other != key for value in of]
     difference, flags = _difference(values, others, _comparisons(centiloids.values()), level)
@@ -75,17 +75,17 @@ def _row(
         "tracer": tracer,
         "site": key[0],
         "scanner": scanners.pop() if len(scanners) == 1 else None,
-        "n_participants": len({rows[place]["participant_id"] for place in places}),
-        "n_scans": len(places),
+        "n_participants": len({rows[index]["participant_id"] for index in indices}),
+        "n_scans": len(indices),
         "n_results": len(done),
-        "n_flagged": sum(bool(rows[place]["flags"]) for place in done),
+        "n_flagged": sum(bool(rows[index]["flags"]) for index in done),
         "n_outliers": len(far.intersection(done)),
         "centiloid_median": median(values) if values else None,
         "centiloid_mad": _mad(values),
         **difference,
     }
     for name in _MEASURES:
-        known = [x for place in done if (x := rows[place].get(name)) is not None]
+        known = [x for index in done if (x := rows[index].get(name)) is not None]
         given[f"{name}_median"] = median(known) if known else None
         given[f"{name}_mad"] = _mad(known)
     return given | flag_columns(flags)
@@ -116,11 +116,11 @@ def _difference(
     return dict(zip(names, difference, strict=True)), flags
 
 
-def _first_centiloids(rows: Sequence[Row], places: Iterable[int]) -> dict[int, float]:
-    """One Centiloid per person, that of the earliest scan, by its place."""
-    places = sorted(places)
-    first = first_scans([rows[place] for place in places])
-    return {places[i]: rows[places[i]]["centiloid"] for i in first}
+def _first_centiloids(rows: Sequence[Row], indices: Iterable[int]) -> dict[int, float]:
+    """One Centiloid per person, that of the earliest scan, by its index."""
+    indices = sorted(indices)
+    first = first_scans([rows[index] for index in indices])
+    return {indices[i]: rows[indices[i]]["centiloid"] for i in first}
 
 
 def _mad(values: Sequence[float]) -> float | None:

@@ -39,7 +39,7 @@ class Study:
         result
     visits : the scans of each participant that are compared
     change, slopes, model, sites : rows of the tables of these names
-    findings : duplicates and contradictions, by place
+    findings : duplicates and contradictions, by index
     scores : robust z-scores of the quality numbers
     cutoffs : of the cohort, beside the published ones
     amyloid_tau : participants by amyloid and tau
@@ -186,17 +186,17 @@ def study_tables(result: Study) -> list[Table]:
 
 def _flagged(rows: Sequence[Row], findings: Sequence[Finding]) -> list[Row]:
     """Rows with the codes of the findings among their flags."""
-    codes = grouped((finding.place, finding.flag.code) for finding in findings)
-    return [with_flags(row, codes.get(place, [])) for place, row in enumerate(rows)]
+    codes = grouped((finding.index, finding.flag.code) for finding in findings)
+    return [with_flags(row, codes.get(index, [])) for index, row in enumerate(rows)]
 
 
 def _finding_rows(result: Study) -> list[Row]:
     columns = ("participant_id", "session_id", "tracer", "rec", "run")
     return [
         {
-            **{name: result.rows[finding.place][name] for name in columns},
+            **{name: result.rows[finding.index][name] for name in columns},
             "code": finding.flag.code,
-            "others": ";".join(scan_name(result.rows[place]) for place in finding.others),
+            "others": ";".join(scan_name(result.rows[index]) for index in finding.others),
             "message": sentence(finding.flag.message),
         }
         for finding in result.findings

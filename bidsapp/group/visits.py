@@ -20,13 +20,13 @@ class Visits:
     Attributes
     ----------
     participant, tracer : of all scans; no tracer when it changes between sessions
-    places : of the rows among all
+    indices : of the rows among all
     kinds : of pairs that are compared
     """
 
     participant: str
     tracer: str | None
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     kinds: tuple[str, ...] = (CONSECUTIVE, FIRST_LAST)
 
     def pairs(self) -> list[tuple[str, int, int]]:
@@ -39,7 +39,7 @@ class Visits:
         list
             (kind, index, index).
         """
-        last = len(self.places) - 1
+        last = len(self.indices) - 1
         pairs = [(CONSECUTIVE, i, i + 1) for i in range(last)] + [(FIRST_LAST, 0, last)]
         return [pair for pair in pairs if pair[0] in self.kinds]
 
@@ -60,16 +60,16 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
     list of Visits
     """
     done = [
-        place
-        for place, row in enumerate(rows)
+        index
+        for index, row in enumerate(rows)
         if row["status"] == "ok"
         and row["tracer"] not in tau_tracers()
         and row["suvr_wc"] is not None
     ]
     people: dict[str, dict[str, dict[str, int]]] = {}
-    for place in one_per_visit(rows, done):
-        participant, session, tracer = visit_of(rows[place])
-        people.setdefault(participant, {}).setdefault(session, {})[tracer] = place
+    for index in one_per_visit(rows, done):
+        participant, session, tracer = visit_of(rows[index])
+        people.setdefault(participant, {}).setdefault(session, {})[tracer] = index
     courses = []
     for participant, sessions in people.items():
         if len(sessions) > 1:
@@ -78,19 +78,19 @@ def all_visits(rows: Sequence[Row]) -> list[Visits]:
 
 
 def _of_person(participant: str, sessions: Sequence[Mapping[str, int]]) -> list[Visits]:
-    def course(tracer: str | None, places: Sequence[int], *kinds: str) -> Visits:
-        return Visits(participant, tracer, tuple(places), kinds or (CONSECUTIVE, FIRST_LAST))
+    def course(tracer: str | None, indices: Sequence[int], *kinds: str) -> Visits:
+        return Visits(participant, tracer, tuple(indices), kinds or (CONSECUTIVE, FIRST_LAST))
 
     courses = []
     for tracer in dict.fromkeys(name for seen in sessions for name in seen):
-        places = [seen[tracer] for seen in sessions if tracer in seen]
-        if len(places) > 1:
-            courses.append(course(tracer, places))
+        indices = [seen[tracer] for seen in sessions if tracer in seen]
+        if len(indices) > 1:
+            courses.append(course(tracer, indices))
     ends = [(FIRST_LAST, sessions[0], sessions[-1])]
     for kind, before, after in [*((CONSECUTIVE, *two) for two in pairwise(sessions)), *ends]:
         if not before.keys() & after.keys():
-            places = [next(iter(before.values())), next(iter(after.values()))]
-            courses.append(course(None, places, kind))
+            indices = [next(iter(before.values())), next(iter(after.values()))]
+            courses.append(course(None, indices, kind))
     return courses
 
 
@@ -100,7 +100,7 @@ def _in_time(
     """Sessions by time when all times are known, else by the order of their labels."""
     times: dict[str, float] = {}
     for name, tracers in sessions.items():
-        known = [rows[place]["years"] for place in tracers.values()]
+        known = [rows[index]["years"] for index in tracers.values()]
         if None not in known:
             times[name] = min(known)
     if len(times) < len(sessions):

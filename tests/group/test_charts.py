@@ -32,7 +32,7 @@ def row(centiloid, tracer="FBB", **changes):
 def dots(figure):
     pattern = r'<circle class="([^"]*)" cx="([^"]*)" cy="([^"]*)" r="[^"]*" data-row="(\d+)"'
     found = re.findall(pattern, figure.drawing)
-    return [(style, float(x), float(y), int(place)) for style, x, y, place in found]
+    return [(style, float(x), float(y), int(index)) for style, x, y, index in found]
 
 
 def test_groups_count_bands_and_quartiles():
@@ -49,13 +49,13 @@ def test_very_many_sites_are_put_together():
     rows = [row(float(i), site=f"s{i:03}") for i in range(60)]
     found = groups(rows, "site")
     assert len(found) == 24 and found[-1].name == "37 others"
-    assert sum(len(group.places) for group in found) == 60
+    assert sum(len(group.indices) for group in found) == 60
 
 
 def test_every_scan_is_a_dot_and_flagged_ones_are_open():
     rows = [row(10.0), row(None), row(90.0, flags="x")]
     drawn = dots(distribution(rows, "tracer", "tracer"))
-    assert [(style, place) for style, _, _, place in drawn] == [("dot", 0), ("dot flagged", 2)]
+    assert [(style, index) for style, _, _, index in drawn] == [("dot", 0), ("dot flagged", 2)]
     assert drawn[0][1] < drawn[1][1]
     assert distribution([row(None)], "tracer", "tracer") is None
 
@@ -83,7 +83,7 @@ def test_one_odd_scan_is_found_within_its_tracer():
     rows += [row(1.0, pet_fwhm_mm=6.1), row(1.0, status="failed", pet_fwhm_mm=99.0)]
     scored = scores(rows)
     (odd,) = outliers(scored)
-    assert (odd.place, odd.measure) == (40, "pet_fwhm_mm") and odd.z > LIMIT
+    assert (odd.index, odd.measure) == (40, "pet_fwhm_mm") and odd.z > LIMIT
     assert len(dots(outlier_strips(rows, scored, {}))) == 41
 
 
@@ -95,8 +95,8 @@ def test_one_odd_scan_is_found_among_those_of_its_scanner():
     rows += [row(1.0, pet_fwhm_mm=5.9, site="a", scanner="sharp")]
     scored = scores(rows)
     (odd,) = outliers(scored)
-    assert odd.place == 20 and odd.z > LIMIT
-    assert sorted(one.place for one in scored) == list(range(21))
+    assert odd.index == 20 and odd.z > LIMIT
+    assert sorted(one.index for one in scored) == list(range(21))
 
 
 def test_noise_is_compared_in_per_cent_of_the_suvr():
@@ -105,7 +105,7 @@ def test_noise_is_compared_in_per_cent_of_the_suvr():
              for i in range(10) for s in (1, 2)]  # fmt: skip
     rows = [*alike, row(1.0, sd_noise=3.0, slope=150.0, suvr_wc=1.0), row(1.0)]
     (odd,) = outliers(scores(rows))
-    assert (odd.place, odd.measure) == (20, "noise_percent")
+    assert (odd.index, odd.measure) == (20, "noise_percent")
     assert odd.value == pytest.approx(2.0)
 
 
@@ -133,7 +133,7 @@ def courses(rows, treated=None):
 def test_slopes_are_per_year_in_order_of_time():
     rows = [visit("a", "m24", 30.0, 2.0), visit("a", "m00", 20.0, 0.0), visit("b", "m00", 1.0, 0.0)]
     (course,) = courses(rows)
-    assert course.slope == pytest.approx(5.0) and course.in_years and course.places == (1, 0)
+    assert course.slope == pytest.approx(5.0) and course.in_years and course.indices == (1, 0)
     figure = spaghetti(rows, [course])
     assert "median change 5.0 CL per year" in figure.alt and len(dots(figure)) == 2
 
@@ -168,7 +168,7 @@ def test_the_chart_shows_the_scans_that_the_table_of_change_compares():
     rows += [visit("a", "m48", 40.0, 4.0) | {"rec": "OSEM"}]
     (course,) = courses(rows)
     (visits,) = all_visits(rows)
-    assert course.values == (20.0, 30.0, 40.0) and course.places == visits.places
+    assert course.values == (20.0, 30.0, 40.0) and course.indices == visits.indices
     assert course.slope == pytest.approx(5.0)
 
 

@@ -86,9 +86,9 @@ def test_without_enough_known_time_there_is_a_change_and_no_rate(years, code):
 
 def test_visits_come_by_time_and_else_by_label():
     rows = [row("1", "m12", 20.0, 1.0), row("1", "m6", 10.0, 2.0)]
-    assert all_visits(rows)[0].places == (0, 1)
+    assert all_visits(rows)[0].indices == (0, 1)
     rows = [row("1", "m12", 20.0), row("1", "m6", 10.0)]
-    assert all_visits(rows)[0].places == (1, 0)
+    assert all_visits(rows)[0].indices == (1, 0)
     assert natural("m6") < natural("m12") < natural("z")
     for first, last in (("screening", "m24"), ("pre", "post"), ("bl01", "a"), ("sc", "Baseline")):
         (found, _) = change_rows([row("1", last, 60.0), row("1", first, 90.0)])
@@ -101,7 +101,7 @@ def test_tau_is_no_visit_of_amyloid():
     rows = [row("1", "a", 10.0, 0.0), row("1", "b", 0.0, 1.0) | tau]
     assert all_visits(rows) == []
     rows += [row("1", "c", 12.0, 2.0), row("1", "d", 0.0, 3.0) | tau]
-    assert [one.places for one in all_visits(rows)] == [(0, 2)]
+    assert [one.indices for one in all_visits(rows)] == [(0, 2)]
 
 
 MISMATCHES = {

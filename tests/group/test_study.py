@@ -269,7 +269,7 @@ def test_many_duplicates_name_three():
 def contradictions(first, last):
     rows = [row("1", "1", 20.0, 0.0, **first), row("1", "2", 22.0, 2.0)]
     rows[1] |= last
-    return {one.flag.code for one in implausible(rows, all_visits(rows)) if one.place == 1}
+    return {one.flag.code for one in implausible(rows, all_visits(rows)) if one.index == 1}
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_dates_of_two_calendars_give_no_years():
     years = [one["years"] for one in centiloid_rows(records)]
     assert years[:2] == [None, None] and years[3] == pytest.approx(2, abs=0.01) and years[5] == 0
     found = shifted_dates(records)
-    assert [(one.place, one.others, one.flag.code) for one in found] == [
+    assert [(one.index, one.others, one.flag.code) for one in found] == [
         (0, (1,), "dates-shifted"), (1, (0,), "dates-shifted"),
     ]  # fmt: skip
     assert not re.search(r"\d", found[0].flag.message)
@@ -404,7 +404,7 @@ def test_a_person_counts_once_with_the_first_scan():
         row("2", "a", None),
         row("2", "b", 3.0),
     ]
-    assert [rows[place]["centiloid"] for place in first_scans(rows)] == [2.0, 3.0]
+    assert [rows[index]["centiloid"] for index in first_scans(rows)] == [2.0, 3.0]
     undated = [row("1", "m24", 1.0, 0.0), row("1", "m00", 2.0), row("1", "m48", 3.0, 2.0)]
     assert first_scans(undated) == [1]  # as change does: by label unless all dates are known
     rows = [row("1", "a", 9.0, 0.0), row("1", "a", 1.0, 0.0, rec="OSEM")]
