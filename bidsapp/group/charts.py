@@ -390,16 +390,16 @@ def spaghetti(
 
 def _change_in_words(courses: Sequence[Course], n_left_out: int) -> tuple[str, str]:
     """How many change by how much, and who is not drawn or changes fast."""
-    slopes = [slope for course in courses if (slope := course.slope) is not None]
+    slopes = [(course.participant, course.slope) for course in courses if course.slope is not None]
     in_years = courses[0].in_years
     people = {course.participant for course in courses}
     summary = f"{count(len(people), 'participant')} with two sessions or more"
     if slopes:
         per = "year" if in_years else "visit"
-        summary += f", median change {number(median(slopes))} CL per {per}"
+        summary += f", median change {number(median(slope for _, slope in slopes))} CL per {per}"
     note = f" {n_left_out} without acquisition times are not drawn." if n_left_out else ""
     if in_years and slopes:
         above, source = accumulation()
-        faster = sum(slope > above for slope in slopes)
-        note += f" {faster} rise faster than {above:.1f} CL a year ({source.short})."
+        faster = {participant for participant, slope in slopes if slope > above}
+        note += f" {len(faster)} rise faster than {above:.1f} CL a year ({source.short})."
     return summary, note

@@ -273,10 +273,11 @@ def test_who_accumulates_reliably_is_counted():
 
 def test_a_participant_with_two_tracers_is_one_participant():
     rows = [
-        visit("a", ses, 10.0, years) | {"tracer": tracer}
+        visit("a", ses, 10.0 + 4 * years, years) | {"tracer": tracer}
         for ses, years in (("1", 0.0), ("2", 2.0)) for tracer in ("FBB", "PIB")
     ]  # fmt: skip
-    assert "1 participant with two sessions" in spaghetti(rows, courses(rows)).caption
+    caption = spaghetti(rows, courses(rows)).caption
+    assert "1 participant with two sessions" in caption and " 1 rise faster" in caption
 
 
 def test_columns_with_one_or_very_many_values_group_nobody():
