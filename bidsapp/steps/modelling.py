@@ -65,7 +65,8 @@ def modelled(
 
     Parameters
     ----------
-    curves : (R, T) by atlas, and ``frame_start_s``, ``frame_end_s``, ``decay_factor``, (T,)
+    curves : (R, T) by atlas, and ``frame_start_s``, ``frame_end_s``, ``decay_factor``, (T,); in the
+        order of time, without which a scan has no curves
     frames : ndarray, shape (T, X, Y, Z)
         Activity on the 2 mm MNI grid, NaN where not measured.
     space : that grid, with its tissues
@@ -75,10 +76,6 @@ def modelled(
     -------
     Modelled
     """
-    order = np.argsort(curves["frame_start_s"], kind="stable")
-    if (np.diff(order) < 0).any():  # frames stored out of order
-        curves = {name: values[..., order] for name, values in curves.items()}
-        frames = frames[order]
     if (refusal := _refusal(curves, processing)) is not None:
         return Modelled({}, {}, not_fitted(refusal))
     try:

@@ -308,12 +308,3 @@ def test_a_frame_without_any_measurement_is_a_break(tmp_path):
     assert len(kinetics.gaps_min) == 1
     for model in kinetics.models.values():
         assert model["DVR"] == pytest.approx(1.8, rel=0.005)
-
-
-def test_frames_out_of_order_are_fitted_in_the_order_of_time(tmp_path, fitted):
-    stored = _stored(tmp_path)
-    order = np.roll(np.arange(30), 7)
-    tacs = {name: values[..., order] for name, values in np.load(stored["tacs"]).items()}
-    stored["tacs"] = keep(tmp_path / "turned.npz", tacs)
-    np.save(stored["frames"], np.load(stored["frames"])[order])
-    assert _fit(tmp_path, stored).record.kinetics.models == fitted.record.kinetics.models
