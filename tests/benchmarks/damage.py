@@ -1,14 +1,16 @@
 """Is damage told? PET and T1w are spoilt on purpose, and what comes of it is printed.
 
-    python tests/benchmarks/damage.py BIDS [--participant LABEL ...] [--keep DIR] [--good]
+    python tests/benchmarks/damage.py BIDS [--participant LABEL ...] [--keep DIR]
+        [--good | --in-place]
 
 Every participant of BIDS needs a T1w and a PET of an amyloid tracer. The T1w is segmented and the
 PET placed once (anew where size or sharpness change); then each damage is done at three strengths,
 and the steps that follow run on it: mean of the window, inspection, Centiloid volumes. Printed: the
 Centiloid (PiB scale), its change, the flags or the refusal, and ``SILENT`` for a change of more
 than 3 CL that nothing tells.
-``--good`` does no damage: the numbers of good scans, which the limits come from. ``--keep`` holds
-the segmentations, so that a second run is quicker.
+``--good`` does no damage: the numbers of good scans, which the limits come from. ``--in-place``
+only smooths the PET, where it lies: what the error by resolution comes from. ``--keep`` holds the
+segmentations, so that a second run is quicker.
 """
 
 from __future__ import annotations
@@ -354,6 +356,7 @@ def main() -> None:
     parser.add_argument("--participant", nargs="*")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--good", action="store_true")
+    parser.add_argument("--in-place", action="store_true")
     args = parser.parse_args()
     folders = sorted(args.bids.glob("sub-*"))
     if args.participant:
@@ -369,6 +372,11 @@ def main() -> None:
                 flush=True,
             )
             if args.good:
+                continue
+            if args.in_place:
+                for mm in (4.0, 6.0, 8.0):
+                    value, *_ = outcome(person, smoothed(mm)(person, person.frames), Path(place))
+                    print(f"  smoothed in place by {mm:g} mm: {value - right:+.2f} CL", flush=True)
                 continue
             spoilt = (
                 (name, outcome(person, frames, Path(place), affine))
