@@ -125,14 +125,14 @@ class Curve:
 
     @cached_property
     def integral(self) -> Float64:
-        """Integral from injection to every edge, shape (..., E + 1)."""
+        """Integral from the first edge to every edge, shape (..., E + 1)."""
         steps = self.means * self.timeline.length_min
         start = np.zeros((*steps.shape[:-1], 1))
         return np.concatenate([start, np.cumsum(steps, axis=-1)], axis=-1)
 
     @cached_property
     def edges(self) -> Float64:
-        """Activity at every edge, shape (..., E + 1), zero at injection.
+        """Activity at every edge, shape (..., E + 1), zero at the first.
 
         Slopes of the monotone cubic through the integral (Fritsch & Butland 1984), so that the
         activity is never negative where the means are not.
@@ -146,7 +146,7 @@ class Curve:
 
     @cached_property
     def integral_means(self) -> Float64:
-        """Mean over every interval of the integral from injection, shape (..., E)."""
+        """Mean over every interval of the integral from the first edge, shape (..., E)."""
         bend = self.timeline.length_min * (self.edges[..., :-1] - self.edges[..., 1:]) / 12
         middle: Float64 = (self.integral[..., :-1] + self.integral[..., 1:]) / 2
         return middle + bend
