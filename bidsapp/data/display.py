@@ -96,11 +96,13 @@ def read_scale(tracer: str | None, level: Callable[[str], float | None]) -> Read
     anchor, share = display.read_anchor, table["read_share"]
     suvr = _suvr_at(table["read_cl"], tracer) if anchor == "load" else level(anchor)
     if not suvr or suvr <= 0:
-        words = "as in the other pictures, because the usual reading scale is not known."
-        return ReadScale(display.top, f"The scale ends at SUVR {display.top:.1f}, {words}")
+        words = "as in the other pictures, because the usual one is not known."
+        return ReadScale(display.top, f"The reading scale ends at SUVR {display.top:.1f}, {words}")
     top = round(suvr / share, 2)
     where = f"{table['anchors'][anchor]} (SUVR {suvr:.2f}) is at {100 * share:.0f} % of it"
-    return ReadScale(top, f"The scale ends at SUVR {top:.2f}: {where}; {display.read_reason}.")
+    return ReadScale(
+        top, f"The reading scale ends at SUVR {top:.2f}: {where}; {display.read_reason}."
+    )
 
 
 def colours_in_words(name: str) -> str:

@@ -57,6 +57,7 @@ def test_what_readers_scale_by_lies_at_nine_tenths(code):
             assert f"(SUVR {level:.2f}) is at 90 %" in scale.words
     if code in (None, "FMM", "FBB", "FBP"):
         scale = read_scale(code, lambda _: None)
+        assert scale.words.startswith("The reading scale ends at")  # the colour bar has another
         assert scale.top == display_of(code).top and "not known" in scale.words
 
 
