@@ -79,9 +79,11 @@ class Compartments:
         Returns
         -------
         (ndarray, ndarray), shape (L,) each
+            NaN where unknown; white matter alone does not stand for a region with grey matter.
         """
         grey = np.where(self.has_grey, _averaged(self.grey_share, values), np.nan)
-        return grey, _averaged(self.tissue_share, values)
+        lacks_grey = self.has_grey & np.isnan(grey)
+        return grey, np.where(lacks_grey, np.nan, _averaged(self.tissue_share, values))
 
     @property
     def has_grey(self) -> NDArray[np.bool_]:

@@ -107,6 +107,15 @@ def test_regions_that_were_hardly_measured_have_no_value(tissues):
     assert found.columns["gtm_gm"][0] == pytest.approx(CTX, rel=0.01)
 
 
+def test_white_matter_does_not_stand_for_a_region_whose_grey_matter_is_not_known(tissues):
+    mostly_white = _mask(slice(8, 20), slice(20, 30), slice(16, 24))
+    regions = Regions.from_masks([mostly_white, STEM])
+    head = compartments(regions, regions, tissues)
+    assert head.grey_share[0].sum() < 0.5 * head.tissue_share[0].sum()
+    grey, tissue = head.of_values(np.where(head.grey_share[0] > 0, np.nan, 1.0))
+    assert np.isnan([grey[0], tissue[0]]).all() and tissue[1] == 1.0  # a brainstem has no grey
+
+
 def test_a_region_of_a_few_voxels_has_no_corrected_value(tissues):
     few = _mask(slice(15, 17), slice(18, 19), slice(20, 21))
     some = _mask(slice(10, 15), slice(29, 32), slice(17, 23))
