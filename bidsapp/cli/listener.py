@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 from bidsapp.cli.logs import RUN_LOG
 
 _STANDARD = (0, 1, 2)  # descriptors of input, output and errors
+_NOBODY = (errno.EPIPE, errno.EBADF)  # the reader is gone, or there never was one
 
 
 class _Listened:
@@ -41,6 +43,10 @@ class _Listened:
             self._heard = False
             _silence(self._stream)
             RUN_LOG.info("%s is gone (%s): the run continues without it", self._name, error)
+            if (
+                isinstance(error, OSError) and error.errno not in _NOBODY
+            ):  # a file, which is cut off
+                print(f"{self._name} cannot be written ({error.strerror})", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -48,6 +49,22 @@ def test_a_stream_that_breaks_falls_silent_and_the_other_is_heard(monkeypatch):
             print("nobody")
         print("somebody", file=sys.stderr)
     assert errors.getvalue() == "somebody\n"
+
+
+@pytest.mark.parametrize("number, said", [(errno.ENOSPC, True), (errno.EPIPE, False)])
+def test_a_file_that_is_cut_off_is_reported_and_a_reader_that_left_is_not(
+    monkeypatch, number, said
+):
+    class Cut(io.StringIO):
+        def flush(self):
+            raise OSError(number, os.strerror(number))
+
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", Cut())
+    monkeypatch.setattr(sys, "stderr", errors)
+    with listener_may_leave():
+        print("a table")
+    assert ("standard output cannot be written (No space" in errors.getvalue()) == said
 
 
 def test_a_letter_that_the_locale_lacks_is_printed_as_its_code(monkeypatch):
