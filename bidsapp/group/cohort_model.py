@@ -119,7 +119,7 @@ def _fitted(
             zero = "a spread between participants, of intercepts, slopes or both, is zero"
             remarks.append(("singular", f"{zero} at the maximum; these data do not determine it"))
         return _terms(fit, meanings, unit), remarks
-    return _NO_MODEL, [*remarks, ("not-converged", why[-1])]
+    return _NO_MODEL, [*remarks, ("not-fitted", why[-1])]
 
 
 def _terms(fit: MixedFit, meanings: Mapping[str, tuple[str, str]], unit: str) -> list[Row]:

@@ -117,7 +117,7 @@ def test_two_visits_share_one_slope_and_say_so():
 def test_trouble_is_a_flag():
     rows = [one | {"centiloid": 5.0} for one in cohort(12, 3, 5)]
     (only,) = cohort_model(rows)
-    assert only["kind"] == "none" and only["flags"] == "not-converged"
+    assert only["kind"] == "none" and only["flags"] == "not-fitted"
     assert only["notes"] == "No mixed model: the values do not scatter about the fixed effects."
     alike = [one | {"centiloid": 5.0 + i % 3 % 2} for i, one in enumerate(rows)]
     model = cohort_model(alike)
