@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 _GIB = 1024**3
 _ROOT = Path("/")
@@ -51,6 +52,24 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def instruction_sets() -> list[str]:
+    """What NumPy and the BLAS use of this processor, on which the rounding of results depends.
+
+    Returns
+    -------
+    list of str
+        For example ``X86_V3`` (AVX2) of NumPy and the kernel ``Haswell`` of OpenBLAS.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    config: dict[str, Any] = np.show_config(mode="dicts") or {}  # type: ignore[assignment]
+    extensions = config.get("SIMD Extensions", {})
+    used = [name for part in ("baseline", "found") for name in extensions.get(part, ())]
+    kernels = {library.get("architecture") for library in threadpool_info()} - {None}
+    return used + sorted(kernels)
 
 
 def available_memory_gb(environ: Mapping[str, str] = os.environ, root: Path = _ROOT) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsapp import __version__
-from bidsapp.cli.machine import processors
+from bidsapp.cli.machine import instruction_sets, processors
 from bidsapp.errors import ExitCode, StorageError
 from bidsapp.io.atomic import write_json
 from bidsapp.io.reading import known_object
@@ -66,6 +66,8 @@ class RunRecord:
             "Scans": dict(scans),
             "StepSeconds": {kind: round(seconds, 2) for kind, seconds in step_s.items()},
         }
+        if "numpy" in sys.modules:  # or nothing was computed
+            self._content["InstructionSets"] = instruction_sets()
         self._write()
 
     def _write(self) -> None:

@@ -84,7 +84,8 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=[], metavar="sub-XX")
     arguments = parser.parse_args()
     ours, standard = (
-        table.drop(arguments.without) for table in read(arguments.out, arguments.reference)
+        table.drop(arguments.without, errors="ignore")
+        for table in read(arguments.out, arguments.reference)
     )
     print(*agreement_lines(ours, standard), sep="\n")
     differences = pd.DataFrame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from synthetic_records import finished_record, write
+from threadpoolctl import threadpool_info
 
 from bidsapp.cli.main import main
 
@@ -16,11 +17,15 @@ def test_every_run_has_a_record_of_its_own(tmp_path):
     for _ in range(2):
         assert main([str(tmp_path / "bids"), str(out), "group"]) == 0
     assert main([str(tmp_path / "bids"), str(out), "group", "--participant-label", "2"]) == 18
+    (kernel,) = {
+        library["architecture"] for library in threadpool_info() if "architecture" in library
+    }
     records = [json.loads(path.read_text()) for path in (out / "logs").glob("centipet_*.json")]
     assert sorted(record["ExitCode"] for record in records) == [0, 0, 18]
     for record in records:
         assert record["Command"].startswith(f"centipet {tmp_path}/bids {out} group")
         assert record["Start"] <= record["End"] and record["Host"] and record["Version"]
+        assert record["InstructionSets"][-1] == kernel
     logs = {path.stem for path in (out / "logs").glob("centipet_*.log")}
     assert logs == {path.stem for path in (out / "logs").glob("centipet_*.json")}
 
