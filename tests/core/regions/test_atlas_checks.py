@@ -3,7 +3,7 @@
 import numpy as np
 
 from bidsapp.core.grid.volume import Grid
-from bidsapp.core.regions.atlas_checks import GROWN_MM, Anatomy, outside_brain
+from bidsapp.core.regions.atlas_checks import DILATED_MM, Anatomy, outside_brain
 
 
 def test_beside_the_brain_is_told_in_millimetres_whatever_the_voxels():
@@ -16,4 +16,4 @@ def test_beside_the_brain_is_told_in_millimetres_whatever_the_voxels():
         anatomy = Anatomy(np.moveaxis(plane, 0, axis), np.zeros(1), np.zeros(1), grid)
         beside = np.zeros((7, 7, 7), bool)
         np.moveaxis(beside, axis, 0)[[2, 4]] = True
-        assert (outside_brain(1.0, beside, anatomy) is None) == (size_mm <= GROWN_MM)
+        assert (outside_brain(1.0, beside, anatomy) is None) == (size_mm <= DILATED_MM)
