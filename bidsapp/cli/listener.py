@@ -43,9 +43,8 @@ class _Listened:
             self._heard = False
             _silence(self._stream)
             RUN_LOG.info("%s is gone (%s): the run continues without it", self._name, error)
-            if (
-                isinstance(error, OSError) and error.errno not in _NOBODY
-            ):  # a file, which is cut off
+            # a file is cut off
+            if isinstance(error, OSError) and error.errno not in _NOBODY:
                 print(f"{self._name} cannot be written ({error.strerror})", file=sys.stderr)
 
 

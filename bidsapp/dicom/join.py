@@ -179,9 +179,9 @@ def about_parts(chain: Sequence[PetScan]) -> tuple[Flag, ...]:
     tuple of Flag
         Empty for one part.
     """
-    numbers = ", ".join(part.series.header.shown("SeriesNumber") for part in chain)
     if len(chain) == 1:
         return ()
+    numbers = ", ".join(part.series.header.shown("SeriesNumber") for part in chain)
     return (worded_flag("note", "joined", n=len(chain), numbers=numbers),)
 
 

@@ -240,15 +240,14 @@ def _least(deviance: Callable[[Float], float], units: Sequence[float]) -> Float 
 
     None where it does not end.
     """
-    size = len(units)
+    size, scales = len(units), np.asarray(units)[:, None]
     corner = np.tril_indices(size)
 
     def factor(numbers: ArrayLike) -> Float:
         matrix = np.zeros((size, size))
         matrix[corner] = numbers
-        return units_of[:, None] * matrix
+        return scales * matrix
 
-    units_of = np.asarray(units)
     starts = [np.diag(start)[corner] for start in product(_STARTS, repeat=size)]
     best = min(starts, key=lambda numbers: deviance(factor(numbers)))
     least = math.inf
